@@ -1,0 +1,1 @@
+"""Who sits down: one file a kind of agent."""

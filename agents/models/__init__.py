@@ -1,0 +1,1 @@
+"""The models behind agents: one file a provider, and the errors that they share."""

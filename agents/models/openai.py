@@ -1,0 +1,152 @@
+"""Models behind OpenAI's chat completions, or any address that speaks like it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import aiohttp
+import openai
+
+from agents.models import wire
+from agents.models.errors import BadRequest, from_transport
+from arena.types import Completion, Finish, Request, Usage
+
+# aiohttp reads 0 as no limit; None would leave it at its own 100.
+_LIMITS = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=0)
+
+_FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+_THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+
+
+class OpenAIModel:
+    """A client of one address. `output_limit` and `reasoning` say how it wants the two that dialects differ on."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None,
+        timeout_s: float,
+        output_limit: str = "max_completion_tokens",
+        reasoning: Literal["effort", "openrouter"] = "effort",
+    ) -> None:
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._output_limit = output_limit
+        self._reasoning = reasoning
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout_s,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(limits=_LIMITS),
+        )
+
+    async def complete(self, request: Request) -> Completion:
+        """Send the request once.
+
+        Raises `ModelError`. `timeout_s` holds for the whole exchange, however slowly bytes arrive.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                raw = await self._client.post("/chat/completions", body=self._body(request), cast_to=bytes)
+        except openai.APIStatusError as error:
+            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from error
+        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
+            raise from_transport(error, self._timeout_s) from error
+        except ValueError as error:
+            raise BadRequest(f"the request cannot be sent: {error}") from error
+        return read_chat(wire.load(raw), self._api_key)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _body(self, request: Request) -> dict[str, object]:
+        sampling = request.sampling
+        effort = sampling.reasoning_effort
+        fields: dict[str, object] = {
+            "model": request.model.split("/", 1)[1],
+            "messages": [message._asdict() for message in request.messages],
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            self._output_limit: sampling.max_output_tokens,
+            "seed": sampling.seed,
+        }
+        if self._reasoning == "effort":
+            fields["reasoning_effort"] = effort
+        elif effort is not None:
+            fields["reasoning"] = {"effort": effort}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def read_chat(reply: Mapping[str, object], secret: str = "") -> Completion:
+    """The completion in a chat reply.
+
+    Raises the `ModelError` that the reply carries instead, or `Disconnected` when it is no chat reply. Inline thought
+    (`<think>`) goes to `reasoning`.
+    """
+    choice = wire.mapping(next(iter(wire.items(reply.get("choices"))), None))
+    error = reply.get("error") or choice.get("error")
+    if error:
+        raise wire.reported(error, secret)
+    message = wire.mapping(choice.get("message"))
+    if not message:
+        raise wire.unreadable("choices with a message", reply)
+    content, beside = _parts(message.get("content"))
+    text, inline = _split_thought(content)
+    hidden = wire.text(message.get("reasoning_content")) or wire.text(message.get("reasoning"))
+    refusal = wire.text(message.get("refusal"))
+    usage = wire.mapping(reply.get("usage"))
+    return Completion(
+        text=text or refusal,
+        finish="refusal" if refusal else _FINISH.get(wire.text(choice.get("finish_reason")), "unknown"),
+        usage=_usage(usage),
+        reasoning="\n\n".join(thought for thought in (hidden, beside, *inline) if thought) or None,
+        model=wire.text(reply.get("model")) or None,
+        cost_usd=wire.amount(usage.get("cost")),
+    )
+
+
+def _parts(content: object) -> tuple[str, str]:
+    """What a message's content says, and what the parts of another type beside it think."""
+    if isinstance(content, str):
+        return wire.text(content), ""
+    said: list[str] = []
+    thought: list[str] = []
+    for item in wire.items(content):
+        part = wire.mapping(item)
+        if part.get("type", "text") in ("text", "output_text"):
+            said.append(wire.text(item) or wire.text(part.get("text")))
+        else:
+            # Mistral nests the parts of a thought in its part.
+            thought.append("".join(_parts(part.get("thinking"))) or wire.text(part.get("text")))
+    return "".join(said), "".join(thought)
+
+
+def _split_thought(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text without its inline thought, and the thoughts. A thought that never ends leaves no text."""
+    if "<think>" not in text and "</think>" not in text:
+        return text, ()
+    thoughts: list[str] = _THOUGHT.findall(text)
+    # Some chat templates open the thought in the prompt, so that the reply holds only its end.
+    before, _, rest = _THOUGHT.sub("", text).rpartition("</think>")
+    said, _, after = rest.partition("<think>")
+    return said.strip(), tuple(thought.strip() for thought in (*thoughts, before, after))
+
+
+def _usage(usage: Mapping[str, object]) -> Usage:
+    prompt = wire.mapping(usage.get("prompt_tokens_details"))
+    completion = wire.mapping(usage.get("completion_tokens_details"))
+    given = wire.count(usage.get("prompt_tokens"))
+    return Usage(
+        input=given,
+        # xAI and Gemini leave thought out of the completion's tokens, and count it in the total.
+        output=max(wire.count(usage.get("completion_tokens")), wire.count(usage.get("total_tokens")) - given),
+        cached=wire.count(prompt.get("cached_tokens")),
+        cache_write=wire.count(prompt.get("cache_write_tokens")),
+        reasoning=wire.count(completion.get("reasoning_tokens")),
+    )

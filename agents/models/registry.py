@@ -1,0 +1,144 @@
+"""Providers by name: opens a provider's client when the first of its models is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from agents.models.scripted import ScriptedModel
+from agents.models.simulated import Preset, SimulatedModel
+from arena.types import Model
+
+LOCAL = ("simulated", "scripted")
+"""The kinds of provider that need neither network nor money."""
+
+
+class ProviderError(ValueError):
+    """A provider that is not there or not set up. The message says what to do."""
+
+
+class Models:
+    """The models of a run, by id (`provider/model`)."""
+
+    def __init__(self, providers: Mapping[str, Mapping[str, Any]], timeout_s: float):
+        self._providers = providers
+        self._timeout_s = timeout_s
+        self._open: dict[str, Model] = {}
+
+    def model(self, name: str) -> Model:
+        """The model that completes requests for `name`; its client belongs to the running event loop.
+
+        Raises `ProviderError`.
+        """
+        provider, slash, rest = name.partition("/")
+        if not slash or not rest:
+            raise ProviderError(f"{name!r} is no model id: it is `provider/model`, for instance openai/gpt-4o")
+        if provider not in self._open:
+            self._open[provider] = self._connect(provider, name)
+        return self._open[provider]
+
+    def check(self, name: str) -> None:
+        """Raises `ProviderError` if the model could not be called: no such provider, no key, no such preset."""
+        model = self.model(name)
+        if isinstance(model, SimulatedModel):
+            try:
+                model.preset(name)
+            except LookupError as problem:
+                raise ProviderError(str(problem)) from problem
+
+    def add(self, provider: str, model: Model) -> None:
+        """Answer a provider's ids with this model, whatever the configuration says. For tests and notebooks."""
+        self._open[provider] = model
+
+    def local(self, name: str) -> bool:
+        """Whether a model is a stand-in that costs nothing."""
+        return self._providers.get(name.partition("/")[0], {}).get("api") in LOCAL
+
+    async def close(self) -> None:
+        for model in self._open.values():
+            close = getattr(model, "close", None)
+            if close is not None:
+                await close()
+        self._open.clear()
+
+    def _connect(self, provider: str, name: str) -> Model:
+        settings = self._providers.get(provider)
+        if settings is None:
+            known = ", ".join(sorted(self._providers))
+            raise ProviderError(f"{name!r} names the provider {provider!r}, which is not in conf/provider: {known}")
+        api = settings["api"]
+        if api in _BUILDERS:
+            return _BUILDERS[api](provider, settings, self._timeout_s)
+        for point in entry_points(group="arena.models", name=api):
+            return point.load()(settings, self._timeout_s)
+        raise ProviderError(f"provider.{provider}.api is {api!r}; it can be {', '.join(sorted(_BUILDERS))}")
+
+
+def _simulated(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+    presets = {name: Preset(**values) for name, values in settings["presets"].items()}
+    return SimulatedModel(presets, settings["latency_s"])
+
+
+def _scripted(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+    return ScriptedModel(settings["scripts"])
+
+
+def _openai(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+    from agents.models.openai import OpenAIModel
+
+    return OpenAIModel(
+        api_key=_key(provider, settings),
+        base_url=_base_url(settings),
+        timeout_s=timeout_s,
+        output_limit=settings["output_limit"],
+        reasoning=settings["reasoning"],
+    )
+
+
+def _anthropic(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+    from agents.models.anthropic import AnthropicModel
+
+    return AnthropicModel(
+        api_key=_key(provider, settings),
+        base_url=_base_url(settings),
+        timeout_s=timeout_s,
+        max_output_tokens=settings["max_output_tokens"],
+    )
+
+
+def _litellm(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+    from agents.models.litellm import LiteLLMModel
+
+    try:
+        return LiteLLMModel(timeout_s=timeout_s)
+    except ImportError as problem:
+        raise ProviderError(str(problem)) from problem
+
+
+_BUILDERS: dict[str, Callable[[str, Mapping[str, Any], float], Model]] = {
+    "openai": _openai,
+    "anthropic": _anthropic,
+    "litellm": _litellm,
+    "simulated": _simulated,
+    "scripted": _scripted,
+}
+
+
+def _key(provider: str, settings: Mapping[str, Any]) -> str:
+    variable = settings["key_env"]
+    if variable is None:
+        return "none"
+    key = os.environ.get(variable)
+    if not key:
+        raise ProviderError(
+            f"provider {provider!r} needs a key: set {variable} in the environment or in .env "
+            "(any word will do for a server of your own that asks for none)"
+        )
+    return key
+
+
+def _base_url(settings: Mapping[str, Any]) -> str | None:
+    variable = settings["base_url_env"]
+    return settings["base_url"] or (os.environ.get(variable) if variable else None) or None

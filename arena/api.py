@@ -1,0 +1,76 @@
+"""The Python way in: compose an experiment, play it, load its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from agents.models.registry import Models
+from arena import config, frames, local, run
+from arena.types import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one or several runs; with several, each has a column `run` first."""
+
+    matches: pd.DataFrame
+    seats: pd.DataFrame
+    utterances: pd.DataFrame
+    confidences: pd.DataFrame
+    verdicts: pd.DataFrame
+    calls: pd.DataFrame
+
+
+def load(*runs: str | Path) -> Tables:
+    """Read the tables of runs. Raises `FileNotFoundError` where a directory is no run or has no tables yet."""
+    if not runs:
+        raise TypeError("arena.load needs a run directory at least")
+    loaded = [(Path(folder), frames.read(Path(folder) / "tables")) for folder in runs]
+    if len(loaded) == 1:
+        return Tables(**loaded[0][1])
+    joined: dict[str, pd.DataFrame] = {}
+    for name in frames.COLUMNS:
+        several = [tables[name].assign(run=folder.name) for folder, tables in loaded]
+        table = pd.concat(several, ignore_index=True)
+        joined[name] = table[["run", *frames.COLUMNS[name]]].astype({"run": "string"})
+    return Tables(**joined)
+
+
+def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:
+    """The experiment that the overrides make, as on the command line. Raises `ConfigError`."""
+    return config.experiment(config.compose(overrides, Path(config_dir) if config_dir else None))
+
+
+async def play(
+    experiment: Experiment, folder: str | Path | None = None, models: Models | None = None, *, quiet: bool = True
+) -> Path:
+    """Play an experiment into a new run directory, `runs/<name>` if none is given, or go on with the one that is there.
+
+    Returns the directory. Raises what `arena run` reports: `ConfigError`, `RunError`, `ProviderError`, `Authentication`.
+    """
+    sections = config.sections(experiment)
+    runs = Path(experiment.resolved["runs"])
+    name = experiment.name or run.free_name(runs, experiment, datetime.now())
+    target = Path(folder) if folder is not None else runs / name
+    if (target / "experiment.yaml").exists():
+        opened = open_run(target)
+        run.check(opened, sections, opened.read())
+    else:
+        opened = run.begin(target, experiment, sections, config.files(experiment.resolved))
+    models = models or Models(opened.experiment.providers, opened.experiment.limits.timeout_s)
+    stopped_by = "failed"
+    try:
+        stopped_by = await local.play(opened, sections, models, quiet=quiet)
+    finally:
+        run.finish(opened, stopped_by)
+    return target
+
+
+def open_run(folder: Path, overrides: Sequence[str] = ()) -> run.Run:
+    """A run directory with its experiment in place. Raises `ConfigError`."""
+    return run.Run(folder, local.match.Setting(config.experiment(config.load(folder, overrides), folder)))

@@ -1,0 +1,283 @@
+"""Ledger to tidy tables: walked matches become pandas frames, frames become Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from arena.forms import Chosen, Confidence, Parts
+from arena.history import Entry, History
+from arena.replay import Walk
+from arena.types import AgentSpec, Ask, Completion, Failure, MatchSpec, Reply, Seat
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "matches": {
+        "match_id": "string", "name": "string", "game": "string", "condition": "string", "topic_id": "string",
+        "topic": "string", "repeat": "Int64", "seed": "Int64", "status": "string", "decision": "string",
+        "winner": "string", "margin": "Float64", "notes": "string", "mirror_of": "string",
+        "pairing_probability": "Float64", "started_at": "datetime64[us, UTC]", "ended_at": "datetime64[us, UTC]",
+    },
+    "seats": {
+        "match_id": "string", "seat": "string", "role": "string", "agent": "string", "model": "string",
+        "system": "string", "temperature": "Float64", "top_p": "Float64", "max_output_tokens": "Int64",
+        "reasoning_effort": "string", "seed": "Int64",
+    },
+    "utterances": {
+        "match_id": "string", "step": "Int64", "round": "Int64", "phase": "string", "seat": "string",
+        "agent": "string", "model": "string", "part": "string", "audience": "string", "status": "string",
+        "text": "string", "chars": "Int64",
+    },
+    "confidences": {
+        "match_id": "string", "condition": "string", "topic_id": "string", "round": "Int64", "phase": "string",
+        "seat": "string", "agent": "string", "model": "string", "opponent": "string", "about": "string",
+        "audience": "string", "elicitation": "string", "value": "Float64", "status": "string", "raw": "string",
+        "reasoning": "string",
+    },
+    "verdicts": {
+        "match_id": "string", "judge": "string", "model": "string", "ballot": "Int64", "choice": "string",
+        "probability": "Float64", "order": "string", "status": "string",
+    },
+    "calls": {
+        "match_id": "string", "step": "Int64", "slot": "Int64", "call": "Int64", "attempt": "Int64",
+        "seat": "string", "model": "string", "provider_model": "string", "input_tokens": "Int64",
+        "cached_tokens": "Int64", "output_tokens": "Int64", "reasoning_tokens": "Int64", "cost_usd": "Float64",
+        "latency_s": "Float64", "tries": "Int64", "finish": "string", "status": "string",
+        "started_at": "datetime64[us, UTC]",
+    },
+}  # fmt: skip
+"""Table name to column name to pandas type."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the tables are made of: one match, walked as far as its record goes."""
+
+    spec: MatchSpec
+    condition: str
+    game: str
+    walk: Walk
+    history: History
+    agents: Mapping[str, AgentSpec]
+    """Seat name to who sits there."""
+
+
+def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
+    """The six tables of a run. A match that was planned and not finished has its row too."""
+    rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+    for played in matches:
+        rows["matches"].append(_match(played))
+        rows["seats"] += _seats(played)
+        rows["utterances"] += _utterances(played)
+        rows["confidences"] += _confidences(played)
+        rows["verdicts"] += _verdicts(played)
+        rows["calls"] += _calls(played)
+    return {name: frame(name, rows[name]) for name in COLUMNS}
+
+
+def frame(name: str, rows: Sequence[Row]) -> pd.DataFrame:
+    """Rows as the named table, with its columns and types."""
+    types = COLUMNS[name]
+    columns = {column: pd.array([row.get(column) for row in rows], dtype=kind) for column, kind in types.items()}  # pyright: ignore
+    return pd.DataFrame(columns)
+
+
+def write(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
+    """Write the tables as Parquet, each whole or not at all."""
+    folder.mkdir(exist_ok=True)
+    for name, table in frames.items():
+        unfinished = folder / f".{name}.parquet"
+        table.to_parquet(unfinished, index=False)
+        unfinished.replace(folder / f"{name}.parquet")
+
+
+def read(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read a run's tables. Raises `FileNotFoundError`."""
+    return {
+        name: pd.read_parquet(folder / f"{name}.parquet").astype(types)  # pyright: ignore
+        for name, types in COLUMNS.items()
+    }
+
+
+# ------------------------------------------------------------------ rows
+
+
+def _match(played: Played) -> Row:
+    spec, history = played.spec, played.history
+    outcome = played.walk.outcome
+    begun = bool(history.entries or history.superseded)
+    return {
+        "match_id": spec.id,
+        "name": spec.name,
+        "game": played.game,
+        "condition": played.condition,
+        "topic_id": spec.question.id,
+        "topic": spec.question.text,
+        "repeat": spec.repeat,
+        "seed": spec.seed,
+        "status": "finished" if outcome else "unfinished" if begun else "planned",
+        "decision": outcome.decision.how if outcome else None,
+        "winner": outcome.decision.winner if outcome else None,
+        "margin": outcome.decision.margin if outcome else None,
+        "notes": "; ".join(outcome.notes) if outcome else None,
+        "mirror_of": spec.mirror_of,
+        "pairing_probability": spec.pairing_probability,
+        "started_at": _when(history.started_at),
+        "ended_at": _when(history.ended_at),
+    }
+
+
+def _seats(played: Played) -> Iterable[Row]:
+    for seat in played.walk.match.seats:
+        agent = played.agents[seat.name]
+        sampling = agent.sampling
+        yield {
+            "match_id": played.spec.id,
+            "seat": seat.name,
+            "role": seat.role,
+            "agent": agent.name,
+            "model": agent.model,
+            "system": agent.system,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_output_tokens": sampling.max_output_tokens,
+            "reasoning_effort": sampling.reasoning_effort,
+            "seed": sampling.seed,
+        }
+
+
+def _utterances(played: Played) -> Iterable[Row]:
+    seats = len(played.walk.match.seats)
+    for said in played.walk.table.transcript:
+        agent = played.agents[said.seat]
+        text = said.value if isinstance(said.value, str) else said.text
+        yield {
+            "match_id": played.spec.id,
+            "step": said.step,
+            "round": said.round,
+            "phase": said.phase,
+            "seat": said.seat,
+            "agent": agent.name,
+            "model": agent.model,
+            "part": said.part,
+            "audience": _heard_by(said.seat, said.audience, seats),
+            "status": said.status,
+            "text": text,
+            "chars": len(text),
+        }
+
+
+def _confidences(played: Played) -> Iterable[Row]:
+    seats = played.walk.match.seats
+    given: dict[tuple[str, int], str] = {}
+    for ask, reply in played.walk.replies:
+        if "reasoning" in reply.values:
+            given[ask.seat, ask.round] = reply.values["reasoning"]
+    for ask, reply in played.walk.replies:
+        form = ask.form
+        assert isinstance(form, Parts)
+        for part, part_form in form.forms.items():
+            if not isinstance(part_form, Confidence):
+                continue
+            agent = played.agents[ask.seat]
+            private = not any(seat != ask.seat for seat in ask.audience[part])
+            yield {
+                "match_id": played.spec.id,
+                "condition": played.condition,
+                "topic_id": played.spec.question.id,
+                "round": ask.round,
+                "phase": ask.phase,
+                "seat": ask.seat,
+                "agent": agent.name,
+                "model": agent.model,
+                "opponent": _opponent(seats, ask.seat),
+                "about": part_form.about,
+                "audience": "private" if private else "public",
+                "elicitation": "verbalised",
+                "value": reply.values.get(part),
+                "status": reply.status,
+                "raw": _raw(ask, reply, part),
+                "reasoning": given.get((ask.seat, ask.round)),
+            }
+
+
+def _raw(ask: Ask, reply: Reply, part: str) -> str:
+    """What stood in the tag where it was read, the whole reply or what went wrong where it was not."""
+    if reply.missing:
+        return reply.text or reply.problem or ""
+    form = ask.form
+    assert isinstance(form, Parts)
+    return form.forms[part].render(reply.values[part])
+
+
+def _verdicts(played: Played) -> Iterable[Row]:
+    panel = {seat.name: seat for seat in played.walk.match.seats if seat.role == "judge"}
+    for ask, reply in played.walk.replies:
+        if ask.seat not in panel:
+            continue
+        chosen: Chosen | None = reply.values.get("verdict")
+        yield {
+            "match_id": played.spec.id,
+            "judge": panel[ask.seat].agent,
+            "model": played.agents[ask.seat].model,
+            "ballot": panel[ask.seat].ballot,
+            "choice": chosen.choice if chosen else None,
+            "probability": chosen.probability if chosen else None,
+            "order": "as_spoken",
+            "status": reply.status,
+        }
+
+
+def _calls(played: Played) -> Iterable[Row]:
+    history = played.history
+    stands = sorted(history.entries.values(), key=lambda entry: entry.key)
+    for entry in stands:
+        yield _call(played.spec.id, entry, "in_flight" if entry.answer is None else "ok")
+    for entry in sorted(history.superseded, key=lambda entry: (entry.key, entry.at)):
+        yield _call(played.spec.id, entry, "in_flight" if entry.answer is None else "superseded")
+
+
+def _call(match_id: str, entry: Entry, status: str) -> Row:
+    row: Row = {"match_id": match_id, **entry.key._asdict(), "seat": entry.seat, "model": entry.model}
+    row |= {"status": status, "started_at": _when(entry.at)}
+    match entry.answer:
+        case Completion() as answer:
+            usage = answer.usage
+            row |= {
+                "provider_model": answer.model,
+                "input_tokens": usage.input,
+                "cached_tokens": usage.cached,
+                "output_tokens": usage.output,
+                "reasoning_tokens": usage.reasoning,
+                "cost_usd": answer.cost_usd,
+                "latency_s": answer.latency_s,
+                "tries": answer.tries,
+                "finish": answer.finish,
+            }
+        case Failure() as answer:
+            row |= {"finish": answer.kind, "tries": answer.tries}
+            row["status"] = "failed" if status == "ok" else status
+        case None:
+            pass
+    return row
+
+
+def _opponent(seats: Sequence[Seat], seat: str) -> str | None:
+    others = [other.agent for other in seats if other.role != "judge" and other.name != seat]
+    return " & ".join(others) or None
+
+
+def _heard_by(seat: str, audience: Sequence[str], seats: int) -> str:
+    if len(audience) == seats:
+        return "public"
+    return "private" if not any(other != seat for other in audience) else ",".join(audience)
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,108 @@
+"""One match from its spec: seat agents and judges, lay the table, make its calls for real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from agents.limits import Limiter
+from agents.llm import LLMAgent
+from agents.models.registry import Models
+from agents.prices import cost, most
+from arena import engine, named
+from arena.forms import Verdict
+from arena.history import History
+from arena.ledger import Ledger
+from arena.replay import Match, Walk
+from arena.table import Table, Tamper
+from arena.types import Agent, AgentSpec, Answer, Call, Completion, Experiment, Judging, MatchSpec, Play, Seat
+from arena.wording import Wording
+from judges.panel import panel_rule
+
+
+class Setting:
+    """An experiment with its game and wording in place: what every match of a run shares."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.game = named.module("arena.games", experiment.game)
+        self.wording = Wording(experiment.prompts)
+        judging = experiment.judging
+        self.decide = panel_rule(judging.rule, judging.tie)
+        self.panel = panel(judging)
+        self.judge_form = partial(
+            Verdict, choice_tag=judging.tags["choice"], probability_tag=judging.tags["probability"]
+        )
+
+    def match(self, spec: MatchSpec) -> Match:
+        """A match ready to be played or walked."""
+        seats = tuple(Seat(name, "debater", agent.name) for name, agent in spec.players.items()) + tuple(self.panel)
+        agents: dict[str, Agent] = {
+            name: LLMAgent(agent, self.experiment.seed, spec.seed) for name, agent in self.specs(spec).items()
+        }
+
+        def lay(tamper: Tamper | None) -> Table:
+            return Table(
+                spec.question, seats, self.wording, self.experiment.params, self.decide,
+                judge_form=self.judge_form, seed=spec.seed, given=spec.given, tamper=tamper,
+            )  # fmt: skip
+
+        def play(table: Table) -> Play:
+            return self.game.play(table, self.experiment.params)
+
+        return Match(spec, seats, agents, lay, play, self.experiment.attempts)
+
+    def specs(self, spec: MatchSpec) -> Mapping[str, AgentSpec]:
+        """Seat name to who sits there, judges included."""
+        return {**spec.players, **{seat.name: judge for seat, judge in self.panel.items()}}
+
+
+def panel(judging: Judging) -> dict[Seat, AgentSpec]:
+    """The panel's seats: one a judge and ballot."""
+    return {
+        Seat(f"{name}/{ballot}", "judge", name, ballot): spec
+        for name, spec in judging.judges.items()
+        for ballot in range(1, judging.ballots + 1)
+    }
+
+
+Answered = Callable[[Call, Answer], None]
+"""Told of every answer that was asked for in this run."""
+
+
+class Caller:
+    """Makes calls for real: the intent is recorded before a request leaves, the answer before it is used."""
+
+    def __init__(self, experiment: Experiment, models: Models, limiter: Limiter, ledger: Ledger, answered: Answered):
+        self._prices = experiment.prices
+        self._models, self._limiter, self._ledger, self._answered = models, limiter, ledger, answered
+
+    async def ask(self, call: Call) -> Answer:
+        request = call.request
+        model = self._models.model(request.model)
+        answer = await self._limiter.call(
+            model, request, lambda: self._ledger.intent(call, most(self._prices, request))
+        )
+        if isinstance(answer, Completion):
+            answer = self._priced(request.model, answer)
+        self._ledger.answer(call, answer)
+        self._answered(call, answer)
+        return answer
+
+    def _priced(self, model: str, answer: Completion) -> Completion:
+        if answer.cost_usd is not None:
+            return answer
+        return replace(answer, cost_usd=cost(self._prices, model, answer.usage))
+
+
+async def play(match: Match, history: History, caller: Caller, ledger: Ledger) -> Walk:
+    """Play a match to its end and record it."""
+    walk = Walk(match)
+    outcome = await engine.play(walk, history, caller.ask)
+    decision = outcome.decision
+    ledger.end(
+        match.spec.id,
+        {"winner": decision.winner, "how": decision.how, "margin": decision.margin, "notes": list(outcome.notes)},
+    )
+    return walk

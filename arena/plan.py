@@ -1,0 +1,134 @@
+"""What a run would be: its matches, calls, tokens, cost and time, without calling anything.
+
+A few matches are played with simulated speakers, whose speeches have the length of published ones, through the real
+prompts; tokens are characters over four. Hidden reasoning and prompt caches are not foreseen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from agents.models.registry import LOCAL
+from agents.models.simulated import Preset, SimulatedModel
+from agents.prices import cost
+from arena.match import Setting
+from arena.replay import Walk
+from arena.types import MatchSpec, Usage
+
+SAMPLE = 12
+"""Matches that are played to measure a match."""
+SECONDS_A_CALL = 2.0
+TOKENS_A_SECOND = 60.0
+"""An assumption about providers, stated with the estimate."""
+
+_STAND_INS = SimulatedModel(
+    {"speaker": Preset(opening=1.0, sd_seat=0.5, rounding=5), "judge": Preset(discernment=1.0, rounding=5)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one model would be asked for."""
+
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    """None when no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be played."""
+
+    matches: int
+    topics: int
+    agents: Mapping[str, int]
+    """Agent name to matches it sits in."""
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    unpriced: tuple[str, ...]
+    """Models whose cost is not in the sum, because no price is known."""
+    seconds: float
+    models: tuple[Share, ...]
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Seat:
+    calls: float = 0.0
+    input: float = 0.0
+    output: float = 0.0
+
+
+def plan(setting: Setting) -> Plan:
+    """Estimate a run."""
+    experiment = setting.experiment
+    specs = experiment.matches
+    step = max(1, len(specs) // SAMPLE)
+    sample = specs[::step][:SAMPLE]
+    seats: dict[str, _Seat] = defaultdict(_Seat)
+    depth = 0.0
+    for spec in sample:
+        depth += _measure(setting, spec, seats) / len(sample)
+    shares: dict[str, _Seat] = defaultdict(_Seat)
+    sat: Counter[str] = Counter()
+    for spec in specs:
+        sat.update({agent.name for agent in spec.players.values()})
+        for seat, agent in setting.specs(spec).items():
+            share, one = shares[agent.model], seats[seat]
+            share.calls += one.calls / len(sample)
+            share.input += one.input / len(sample)
+            share.output += one.output / len(sample)
+    models = tuple(_share(setting, model, share) for model, share in sorted(shares.items()))
+    calls = sum(share.calls for share in models)
+    output = sum(share.output_tokens for share in models)
+    paid = sum(share.calls for share in models if not _local(setting, share.model))
+    a_call = SECONDS_A_CALL + output / max(calls, 1) / TOKENS_A_SECOND
+    seconds = max(paid * a_call / experiment.limits.concurrency, depth * a_call if paid else 0.0)
+    return Plan(
+        matches=len(specs),
+        topics=len({spec.question.id for spec in specs}),
+        agents=dict(sorted(sat.items())),
+        calls=calls,
+        input_tokens=sum(share.input_tokens for share in models),
+        output_tokens=output,
+        cost_usd=sum(share.cost_usd or 0.0 for share in models),
+        unpriced=tuple(share.model for share in models if share.cost_usd is None),
+        seconds=seconds,
+        models=models,
+    )
+
+
+def _measure(setting: Setting, spec: MatchSpec, seats: Mapping[str, _Seat]) -> int:
+    """Play a match with stand-ins, add up what each seat is asked, and return how many calls follow one another."""
+    walk = Walk(setting.match(spec))
+    wanted = walk.start()
+    while wanted:
+        call = wanted.pop(0)
+        role = "judge" if call.request.occasion.ask.role == "judge" else "speaker"
+        completion = _STAND_INS.reply(replace(call.request, model=f"stand-in/{role}"))
+        seat = seats[call.seat]
+        seat.calls += 1
+        seat.input += completion.usage.input
+        seat.output += completion.usage.output
+        wanted += walk.reply(call.key, completion)
+    return walk.table.step + 1
+
+
+def _share(setting: Setting, model: str, share: _Seat) -> Share:
+    usage = Usage(input=round(share.input), output=round(share.output))
+    usd = 0.0 if _local(setting, model) else cost(setting.experiment.prices, model, usage)
+    return Share(model, round(share.calls), usage.input, usage.output, usd)
+
+
+def _local(setting: Setting, model: str) -> bool:
+    return setting.experiment.providers.get(model.partition("/")[0], {}).get("api") in LOCAL

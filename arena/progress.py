@@ -1,0 +1,166 @@
+"""What a run has done and is waiting for: counted while it plays, shown on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from arena.types import Answer, Call, Completion
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from agents.limits import Limiter
+
+PLAIN_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of a run under way."""
+
+    matches: int
+    finished: int
+    """Matches that have reached their outcome, in earlier sessions too."""
+    resumed: int = 0
+    """Of these, in earlier sessions."""
+    playing: int = 0
+    calls: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    """Calls of models without a known price."""
+    stopping: str | None = None
+    limiter: Limiter | None = None
+    begun: float = field(default_factory=time.monotonic)
+
+    def answered(self, call: Call, answer: Answer) -> None:
+        self.calls += 1
+        if not isinstance(answer, Completion):
+            self.failed += 1
+            return
+        self.input_tokens += answer.usage.input
+        self.output_tokens += answer.usage.output
+        self.cost_usd += answer.cost_usd or 0.0
+        self.unpriced += answer.cost_usd is None
+
+    @property
+    def in_flight(self) -> int:
+        return self.limiter.in_flight.total() if self.limiter else 0
+
+    @property
+    def waiting(self) -> str:
+        """What is being waited for, in words."""
+        if self.limiter is None:
+            return ""
+        backing_off = {reason: n for reason, n in self.limiter.backing_off.items() if n}
+        if self.stopping:
+            return f"{self.stopping}; waiting for {self.in_flight} replies under way"
+        if backing_off:
+            return "backing off: " + ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in backing_off.items())
+        slowest = self.limiter.in_flight.most_common(1)
+        return f"waiting for {slowest[0][0]}" if slowest and slowest[0][1] else ""
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left, from the pace of this session."""
+        done = self.finished - self.resumed
+        if not done:
+            return None
+        return (time.monotonic() - self.begun) / done * (self.matches - self.finished)
+
+    def line(self) -> str:
+        """The state in a line."""
+        parts = [
+            f"{self.finished}/{self.matches} matches",
+            f"{self.in_flight} calls in flight",
+            f"{self.calls:,} calls",
+            f"{self.input_tokens + self.output_tokens:,} tokens",
+            money(self.cost_usd, self.unpriced),
+        ]
+        if self.left_s is not None:
+            parts.append(f"{clock(self.left_s)} left")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.waiting:
+            parts.append(self.waiting)
+        return " · ".join(parts)
+
+
+def money(usd: float, unpriced: int) -> str:
+    """A sum of money that says when it is not the whole of it."""
+    said = f"${usd:.2f}" if usd >= 0.1 or not usd else f"${usd:.4f}"
+    return f"{said} + {unpriced:,} calls without a known price" if unpriced else said
+
+
+def clock(seconds: float) -> str:
+    """A duration for people."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+@contextmanager
+def shown(progress: Progress, quiet: bool = False) -> Generator[None]:
+    """Show a run's progress on standard error while the body runs: live on a terminal, else a line now and then."""
+    if quiet:
+        yield
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        ticker = asyncio.get_running_loop().create_task(_tick(progress))
+        try:
+            yield
+        finally:
+            ticker.cancel()
+            print(progress.line(), file=sys.stderr, flush=True)
+        return
+    with _live(progress, console):
+        yield
+
+
+async def _tick(progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(PLAIN_EVERY_S)
+        print(progress.line(), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _live(progress: Progress, console: Console) -> Generator[None]:
+    from rich.live import Live
+
+    with Live(get_renderable=lambda: _rendered(progress), console=console, refresh_per_second=8, transient=True):
+        yield
+
+
+def _rendered(progress: Progress) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        grid.add_column()
+    grid.add_row(
+        Text(f"{progress.finished}/{progress.matches} matches", style="bold"),
+        ProgressBar(total=max(progress.matches, 1), completed=progress.finished, width=32),
+        Text(clock(time.monotonic() - progress.begun), style="dim"),
+        Text("" if progress.left_s is None else f"{clock(progress.left_s)} left", style="dim"),
+    )
+    detail = (
+        f"{progress.calls:,} calls, {progress.in_flight} in flight · "
+        f"{progress.input_tokens:,} tokens in, {progress.output_tokens:,} out · "
+        f"{money(progress.cost_usd, progress.unpriced)}"
+    )
+    failed = f" · {progress.failed} failed" if progress.failed else ""
+    return Group(grid, Text(detail + failed), Text(progress.waiting or " ", style="dim"))

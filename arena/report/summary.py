@@ -1,0 +1,132 @@
+"""A run in a few lines: confidence by phase, who won, what is missing, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from arena.progress import money
+
+MOST_AGENTS = 12
+"""Agents that get a row of their own; the tables hold all."""
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def facts(tables: Tables) -> dict[str, Any]:
+    """The summary as plain values."""
+    matches, calls = tables["matches"], tables["calls"]
+    spent = calls[calls["status"] != "in_flight"]
+    models = set(tables["seats"]["model"])
+    return {
+        "matches": _counts(matches["status"]),
+        "decisions": _counts(matches.loc[matches["status"] == "finished", "decision"]),
+        "winners": _counts(matches["winner"].dropna()),
+        "confidences": _counts(tables["confidences"]["status"]),
+        "ballots": _counts(tables["verdicts"]["status"]),
+        "calls": _counts(calls["status"]),
+        "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
+        "cost_usd": float(spent["cost_usd"].sum()),
+        "unpriced_calls": int((spent["cost_usd"].isna() & spent["input_tokens"].notna()).sum()),
+        "simulated": sorted(model for model in models if model.startswith("simulated/")),
+        "confidence_by_phase": [
+            {str(key): _plain(value) for key, value in row.items()} for row in by_phase(tables).to_dict("records")
+        ],
+    }
+
+
+def by_phase(tables: Tables) -> pd.DataFrame:
+    """Mean and n of the confidences that were read, by agent, audience and phase; probabilities in [0, 1]."""
+    confidences = tables["confidences"]
+    read = confidences[confidences["value"].notna()]
+    grouped = read.groupby(["audience", "agent", "round", "phase"], sort=True)["value"]
+    return grouped.agg(mean="mean", n="count").reset_index()
+
+
+def rendered(tables: Tables) -> RenderableType:
+    """The summary for a terminal."""
+    known = facts(tables)
+    parts: list[RenderableType] = []
+    if known["simulated"]:
+        parts.append(Text(f"Simulated seats, no model: {', '.join(known['simulated'])}", style="yellow"))
+    parts += [_confidence_table(tables, audience) for audience in _audiences(tables)]
+    parts.append(_wins_table(tables))
+    parts += [Text(line) for line in _sentences(known)]
+    return Group(*parts)
+
+
+def _audiences(tables: Tables) -> list[str]:
+    return sorted(set(tables["confidences"]["audience"]))
+
+
+def _confidence_table(tables: Tables, audience: str) -> Table:
+    means = by_phase(tables)
+    means = means[means["audience"] == audience].sort_values("round")
+    phases = list(dict.fromkeys(means["phase"]))
+    table = Table(title=f"{audience.capitalize()} confidence of winning, mean in percent (n)", title_justify="left")
+    table.add_column("agent")
+    for phase in phases:
+        table.add_column(phase.replace("_", " "), justify="right")
+    grouped = list(means.groupby("agent"))
+    for agent, rows in grouped[:MOST_AGENTS]:
+        cells = {row["phase"]: f"{100 * row['mean']:.1f} ({row['n']})" for _, row in rows.iterrows()}
+        table.add_row(Text(str(agent)), *(cells.get(phase, "-") for phase in phases))
+    _more(table, len(grouped))
+    every = tables["confidences"].query("audience == @audience and value.notna()")
+    table.add_section()
+    together = [every.loc[every["phase"] == phase, "value"] for phase in phases]
+    table.add_row("all", *(f"{100 * values.mean():.1f} ({len(values)})" for values in together), style="bold")
+    return table
+
+
+def _wins_table(tables: Tables) -> Table:
+    seats = tables["seats"].query("role != 'judge'")
+    matches = tables["matches"]
+    merged = seats.merge(matches[["match_id", "status", "winner"]], on="match_id", suffixes=("", "_match"))
+    done = merged[merged["status"] == "finished"]
+    table = Table(title="Who won", title_justify="left")
+    for column in ("agent", "won", "lost", "undecided"):
+        table.add_column(column, justify="left" if column == "agent" else "right")
+    grouped = list(done.groupby("agent"))
+    for agent, rows in grouped[:MOST_AGENTS]:
+        decided = rows["winner"].notna()
+        won = int((rows["winner"] == rows["seat"]).fillna(False).sum())
+        table.add_row(Text(str(agent)), str(won), str(int(decided.sum()) - won), str(int((~decided).sum())))
+    _more(table, len(grouped))
+    table.add_section()
+    for seat, rows in done.groupby("seat", sort=False):
+        decided = rows["winner"].notna()
+        won = int((rows["winner"] == rows["seat"]).fillna(False).sum())
+        table.add_row(f"as {seat}", str(won), str(int(decided.sum()) - won), str(int((~decided).sum())), style="dim")
+    return table
+
+
+def _more(table: Table, agents: int) -> None:
+    if agents > MOST_AGENTS:
+        table.add_row(f"... and {agents - MOST_AGENTS} more", *("" for _ in table.columns[1:]), style="dim")
+
+
+def _sentences(known: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Matches: {_listed(known['matches'])}. Confidences: {_listed(known['confidences'])}. "
+        f"Ballots: {_listed(known['ballots'])}.",
+        f"Calls: {_listed(known['calls'])}; {known['tokens']['input']:,} tokens in, "
+        f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}.",
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()) or "none"
+
+
+def _counts(column: pd.Series[Any]) -> dict[str, int]:
+    return {str(name): int(n) for name, n in column.value_counts().items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

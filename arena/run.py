@@ -1,0 +1,170 @@
+"""A run directory: what it holds, how it is begun, read back, and brought up to date from its ledger."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from arena import frames, ledger
+from arena.match import Setting
+from arena.replay import walk
+from arena.types import Experiment
+from arena.wording import digest
+
+
+class RunError(ValueError):
+    """A run directory that is not what it should be. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory with its experiment in place."""
+
+    folder: Path
+    setting: Setting
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.setting.experiment
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger"
+
+    def read(self) -> ledger.Reading:
+        return ledger.read(self.ledger)
+
+    def played(self, reading: ledger.Reading) -> Iterator[frames.Played]:
+        """Every planned match, walked as far as its record goes. Raises `Diverged`."""
+        for spec in self.experiment.matches:
+            history = reading.history(spec.id)
+            walked, _ = walk(self.setting.match(spec), history)
+            yield frames.Played(
+                spec, self.experiment.condition, self.experiment.game, walked, history, self.setting.specs(spec)
+            )
+
+
+def free_name(folder: Path, experiment: Experiment, now: datetime) -> str:
+    """A name for a run that has none: its condition and the time, and a number where that is taken."""
+    name = f"{experiment.condition}-{now:%Y%m%d-%H%M%S}"
+    taken = (f"{name}-{number}" for number in range(2, 1000))
+    return name if not (folder / name).exists() else next(free for free in taken if not (folder / free).exists())
+
+
+def begin(folder: Path, experiment: Experiment, sections: Mapping[str, str], files: Mapping[str, Path]) -> Run:
+    """Make a run directory. `files` (key of the configuration to file) are copied into it, so that it can be moved.
+
+    Raises `RunError` if it exists.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as problem:
+        raise RunError(
+            f"{folder} exists; `arena resume {folder}` goes on with it, or give another name: name=..."
+        ) from problem
+    except OSError as problem:
+        raise RunError(f"{folder} cannot be made: {problem}") from problem
+    resolved: dict[str, Any] = dict(experiment.resolved) | {"name": folder.name}
+    for key, path in files.items():
+        copied = f"{key.partition('.')[0]}{path.suffix}"
+        shutil.copyfile(path, folder / copied)
+        _set(resolved, key, copied)
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120)
+    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
+    _write_manifest(folder, _manifest(experiment, sections))
+    return Run(folder, Setting(experiment))
+
+
+def _set(resolved: dict[str, Any], key: str, value: str) -> None:
+    first, _, rest = key.partition(".")
+    if rest:
+        resolved[first] = dict(resolved[first]) | {rest: value}
+    else:
+        resolved[first] = value
+
+
+def finish(run: Run, stopped_by: str) -> dict[str, pd.DataFrame]:
+    """Bring tables and manifest up to date with the ledger. Returns the tables."""
+    tables = frames.tables(run.played(run.read()))
+    frames.write(run.folder / "tables", tables)
+    manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest |= {"ended_at": _now(), "stopped_by": stopped_by}
+    _write_manifest(run.folder, manifest)
+    return tables
+
+
+def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> None:
+    """Raises `RunError` when the ledger was begun with another experiment than the directory now holds."""
+    strangers = set(reading.matches) - {spec.id for spec in run.experiment.matches}
+    changed = [name for name, now in sections.items() if (reading.sections or sections).get(name) != now]
+    if strangers or changed:
+        what = " and ".join(changed) or "matches"
+        raise RunError(
+            f"{run.folder} holds the ledger of another experiment (Diverged): {what} changed since it was begun. "
+            f"Put experiment.yaml back as it was, or play the changed one under a new name: "
+            f"arena run --from {run.folder} name=..."
+        )
+
+
+# ------------------------------------------------------------------ manifest
+
+PACKAGES = ("debate-arena", "openai", "anthropic", "litellm", "hydra-core", "pydantic", "pandas", "pyarrow", "jinja2")
+
+
+def _manifest(experiment: Experiment, sections: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "started_at": _now(),
+        "ended_at": None,
+        "stopped_by": None,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "git": _commit(),
+        "sections": dict(sections),
+        "prompts": {name: digest(text) for name, text in experiment.prompts.items()},
+        "topics": digest(sorted({(spec.question.id, spec.question.text) for spec in experiment.matches})),
+        "matches": len(experiment.matches),
+    }
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    unfinished = folder / ".manifest.json"
+    unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(folder / "manifest.json")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the arena's own checkout, when it runs from one."""
+    here = Path(__file__).parent.parent
+    if not (here / ".git").exists():
+        return None
+    asked: Sequence[str] = ("git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40")
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

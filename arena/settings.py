@@ -1,0 +1,162 @@
+"""What a configuration holds: every key, its type and its bounds. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from arena.types import Sampling
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be played. The message names the key or file, what was found and what would do."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Seated(_Settings):
+    """Who sits there and how it draws; what is null is not sent."""
+
+    model: str | None = None
+    system: str | None = None
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    reasoning_effort: str | None = None
+    seed: int | None = None
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_p, self.max_output_tokens, self.reasoning_effort, self.seed)
+
+
+class Named(Seated):
+    """An agent: somebody who can be seated by the schedule."""
+
+    model: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
+
+
+class Game(_Settings):
+    name: str
+    params: dict[str, Any]
+    prompts: dict[str, str]
+
+
+class Judge(_Settings):
+    judges: dict[str, Named]
+    ballots: int = Field(ge=1)
+    rule: Literal["most_votes", "larger_sum"]
+    tie: str
+    tags: dict[Literal["choice", "probability"], str]
+    prompts: dict[str, str]
+
+
+class Topic(_Settings):
+    id: str
+    text: str = Field(min_length=1)
+
+
+class Topics(_Settings):
+    name: str
+    limit: int | None = Field(default=None, ge=1)
+    questions: list[Topic] = []
+    file: str | None = None
+
+
+class Schedule(_Settings):
+    name: str
+    mirrored: bool
+    repeats: int = Field(ge=1)
+
+
+class Runner(_Settings):
+    name: Literal["local"]
+
+
+class OpenAIProvider(_Settings):
+    api: Literal["openai"]
+    base_url: str | None = None
+    base_url_env: str | None = None
+    key_env: str | None
+    output_limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    reasoning: Literal["effort", "openrouter"] = "effort"
+    refused: dict[str, list[str]] = {}
+
+
+class AnthropicProvider(_Settings):
+    api: Literal["anthropic"]
+    base_url: str | None = None
+    base_url_env: str | None = None
+    key_env: str | None
+    max_output_tokens: int = Field(default=8192, gt=0)
+    refused: dict[str, list[str]] = {}
+
+
+class LiteLLMProvider(_Settings):
+    api: Literal["litellm"]
+    refused: dict[str, list[str]] = {}
+
+
+class ScriptedProvider(_Settings):
+    api: Literal["scripted"]
+    scripts: dict[str, list[str | list[str]]] = {}
+    refused: dict[str, list[str]] = {}
+
+
+class SimulatedProvider(_Settings):
+    api: Literal["simulated"]
+    latency_s: float = Field(default=0.0, ge=0)
+    presets: dict[str, dict[str, float]] = {}
+    refused: dict[str, list[str]] = {}
+
+
+Provider = Annotated[
+    OpenAIProvider | AnthropicProvider | LiteLLMProvider | ScriptedProvider | SimulatedProvider,
+    Field(discriminator="api"),
+]
+
+
+class Price(_Settings):
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
+    as_of: str | None = None
+
+
+class LimitSettings(_Settings):
+    concurrency: int = Field(ge=1)
+    per_model: int | None = Field(ge=1)
+    tries: int = Field(ge=1)
+    timeout_s: float = Field(gt=0)
+    total_s: float = Field(gt=0)
+
+
+class Settings(_Settings):
+    """A run's whole configuration, as `experiment.yaml` holds it."""
+
+    name: str | None
+    runs: str
+    condition: str
+    seed: int
+    attempts: int = Field(ge=1)
+    matches: str | None
+    seats: dict[str, Seated]
+    agents: dict[str, Named]
+    game: Game
+    judge: Judge
+    topics: Topics
+    schedule: Schedule
+    runner: Runner
+    provider: dict[str, Provider]
+    prices: dict[str, Price]
+    limits: LimitSettings
+
+    @model_validator(mode="after")
+    def _safe_name(self) -> Settings:
+        if self.name is not None and not re.fullmatch(r"[\w][\w.+=,-]*", self.name):
+            raise ValueError(f"name: {self.name!r} must be a plain word (letters, digits, . _ - + = ,), not a path")
+        return self

@@ -1,0 +1,375 @@
+"""The vocabulary: the frozen values and one-method protocols that every other room shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+Status = Literal["ok", "repaired", "abstained", "unparsed", "refused", "truncated", "failed"]
+"""How a value came to be: read at once, read at a later attempt, withheld, or why it is missing."""
+
+READ: tuple[Status, ...] = ("ok", "repaired")
+"""The statuses under which a value exists."""
+
+
+# ------------------------------------------------------------------ who sits down, and about what
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a match is about: for a debate, the motion."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model is asked to draw. A field that is None is not sent."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """Somebody who can be seated: a model, how it draws, and a persona that stands before its instructions."""
+
+    name: str
+    model: str
+    system: str | None = None
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place at the table. A judge with several ballots has one seat a ballot, so that no ballot knows another."""
+
+    name: str
+    role: str
+    agent: str
+    ballot: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSpec:
+    """One match, wholly determined: who sits where, on what, with which seed."""
+
+    id: str
+    name: str
+    question: Question
+    repeat: int
+    seed: int
+    players: Mapping[str, AgentSpec]
+    """Seat name to the agent who plays there, in speaking order."""
+    mirror_of: str | None = None
+    """The match of the same pairing with sides swapped, where there is one."""
+    pairing_probability: float = 1.0
+    """With what probability the schedule chose this match."""
+    given: tuple[Utterance, ...] = ()
+    """What lies on the table before the game begins: the recorded speeches of a match that is judged again."""
+
+
+# ------------------------------------------------------------------ forms: what a reply must be
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A reply that cannot be read. `reason` is told to the seat when it is asked again."""
+
+    reason: str
+    status: Status = "unparsed"
+
+
+class Form(Protocol):
+    """What one part of a reply must be, and how it is read."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tag names that belong to this form; empty for free text."""
+        ...
+
+    def parse(self, text: str) -> Any | Malformed:
+        """The value that a reply holds, or why it holds none."""
+        ...
+
+    def render(self, value: Any) -> str:
+        """A reply text that `parse` reads as `value`."""
+        ...
+
+
+# ------------------------------------------------------------------ the table: who said what, and who heard it
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One part of one accepted or missing reply, and the seats that hear it."""
+
+    step: int
+    round: int
+    phase: str
+    seat: str
+    part: str
+    audience: tuple[str, ...]
+    value: Any
+    """What the part's form read; None when it is missing."""
+    text: str
+    """The part as its speaker wrote it, tags included; empty when it is missing."""
+    shown: str
+    """The part as others are shown it."""
+    status: Status = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One step of the game as a seat knows it."""
+
+    instruction: str | None
+    """What the seat was asked and answered in this step; None when it was not asked or no reply could be read."""
+    own: tuple[Utterance, ...]
+    """The parts of its own reply that it may remember."""
+    heard: tuple[Utterance, ...]
+    """What others said in this step within its hearing."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a seat knows when it is asked."""
+
+    seat: str
+    brief: str
+    """Its standing instructions."""
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request of the game to one seat: words to answer, and the form that the answer must have."""
+
+    step: int
+    slot: int
+    seat: str
+    role: str
+    round: int
+    phase: str
+    form: Form
+    instruction: str
+    audience: Mapping[str, tuple[str, ...]]
+    """Part name to the seats that will hear it."""
+    again: Callable[[str], str]
+    """The words for asking once more, given the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a seat gave in the end: a value a part, or none at all and why."""
+
+    values: Mapping[str, Any]
+    status: Status
+    attempts: int = 1
+    problem: str | None = None
+    text: str = ""
+    """The last completion, read or not."""
+
+    @property
+    def missing(self) -> bool:
+        return self.status not in READ
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One judge's decision. `probability` is how likely the judge holds its own choice to be right."""
+
+    judge: str
+    choice: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a panel's ballots come to.
+
+    `how` is `most_votes`, `larger_sum`, `tie` (settled by the tie rule), `forfeit`, or `none` when nobody decided.
+    """
+
+    winner: str | None
+    how: str
+    margin: float | None = None
+    """Difference over total of what was counted, in [0, 1]; None when nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a match ended."""
+
+    decision: Decision
+    notes: tuple[str, ...] = ()
+
+
+Decide = Callable[[Sequence[Ballot], int], Decision]
+"""A panel's rule: the ballots that could be read, and a seed for a tie that is settled by lot."""
+
+Play = Generator[tuple[Ask, ...], tuple[Reply, ...], Outcome]
+"""A game under way: it yields what it asks at once, is sent the replies in the same order, returns the outcome."""
+
+
+# ------------------------------------------------------------------ calls of models
+
+
+class Message(NamedTuple):
+    """One message of a chat: role is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a call is for. It is neither sent nor digested; stand-ins for models (simulated, scripted) read it."""
+
+    run_seed: int
+    match_seed: int
+    ask: Ask
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is sent. Its digest covers everything but the occasion."""
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    occasion: Occasion = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them. `cached` and `cache_write` are part of `input`, `reasoning` of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+Finish = Literal["stop", "length", "refusal", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answer."""
+
+    text: str
+    finish: Finish = "stop"
+    usage: Usage = Usage()
+    reasoning: str | None = None
+    """Hidden reasoning, where the provider hands it out."""
+    model: str | None = None
+    """The model id that the provider says has answered."""
+    cost_usd: float | None = None
+    """None when no price is known."""
+    latency_s: float = 0.0
+    tries: int = 1
+    started_at: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that failed for good."""
+
+    kind: str
+    message: str
+    tries: int = 1
+    started_at: float = 0.0
+
+
+Answer = Completion | Failure
+
+
+class CallKey(NamedTuple):
+    """Where a call stands in its match: the game's yield, the ask in it, the agent's call for it, the attempt."""
+
+    step: int
+    slot: int
+    call: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call that a match wants made."""
+
+    match: str
+    key: CallKey
+    seat: str
+    request: Request
+    digest: str
+
+
+class Agent(Protocol):
+    """Somebody who answers an ask: a generator that yields the requests it wants made at once, is sent their answers,
+    and returns the one that is its reply. It does no input or output, so replaying it is walking it."""
+
+    def respond(
+        self, view: View, ask: Ask, attempt: int, reason: str | None
+    ) -> Generator[tuple[Request, ...], tuple[Answer, ...], Answer]: ...
+
+
+class Model(Protocol):
+    """Something that completes a request, or raises a `ModelError`."""
+
+    async def complete(self, request: Request) -> Completion: ...
+
+
+# ------------------------------------------------------------------ the experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """The panel, and how its ballots become a decision."""
+
+    judges: Mapping[str, AgentSpec]
+    """Judge name to agent."""
+    ballots: int
+    """Ballots a judge, each from its own seat."""
+    rule: str
+    tie: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls at once, and how long one is tried."""
+
+    concurrency: int
+    per_model: int | None
+    tries: int
+    timeout_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Everything that a run plays, resolved and validated. `resolved` is the plain configuration it was made of."""
+
+    name: str
+    condition: str
+    game: str
+    params: Any
+    """The game's own `Params`."""
+    prompts: Mapping[str, str]
+    attempts: int
+    seed: int
+    matches: tuple[MatchSpec, ...]
+    judging: Judging
+    limits: Limits
+    providers: Mapping[str, Mapping[str, Any]]
+    prices: Mapping[str, Mapping[str, Any]]
+    resolved: Mapping[str, Any]

@@ -1,0 +1,183 @@
+"""Prove from the disk that a run is what it says: replay, digests, privacy, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from pandas.testing import assert_frame_equal
+
+from arena import frames
+from arena.forms import Chosen
+from arena.history import History
+from arena.ledger import Reading
+from arena.replay import Diverged, Match, request_digest, walk
+from arena.run import Run
+from arena.table import Tamper
+from arena.types import Answer, Call, CallKey, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong, and where."""
+
+    check: str
+    place: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked, and what was found."""
+
+    matches: int
+    finished: int
+    calls: int
+    views: int
+    """Requests that were rebuilt with everything their seat may not hear replaced."""
+    in_flight: int
+    """Calls that a crash interrupted: paid for all we know, and asked again."""
+    superseded: int
+    torn: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def verify(run: Run) -> Verified:
+    """Replay every match and compare: every digest must fit, no seat's prompts may depend on what it may not hear, ends
+    must be the recorded ones, and the tables must be what the ledger says."""
+    reading = run.read()
+    findings: list[Finding] = []
+    finished = calls = views = 0
+    played: list[frames.Played] = []
+    for spec in run.experiment.matches:
+        history, match = reading.history(spec.id), run.setting.match(spec)
+        log = _Log(history)
+        try:
+            walked, _ = walk(match, log)
+        except Diverged as problem:
+            findings.append(Finding("digests", spec.name, str(problem)))
+            continue
+        calls += len(log.calls)
+        finished += walked.outcome is not None
+        if (walked.outcome is not None) != (history.ended is not None):
+            ended = "has an end record and no outcome" if history.ended else "has an outcome and no end record"
+            findings.append(Finding("ends", spec.name, ended))
+        elif walked.outcome is not None and history.ended is not None:
+            decision = walked.outcome.decision
+            if (decision.winner, decision.how) != (history.ended["winner"], history.ended["how"]):
+                findings.append(Finding("ends", spec.name, f"ends with {decision}, recorded is {history.ended}"))
+        for seat in match.agents:
+            views += sum(call.seat == seat for call in log.calls)
+            findings += (Finding("privacy", spec.name, problem) for problem in leaks(match, history, log.calls, seat))
+        played.append(
+            frames.Played(spec, run.experiment.condition, run.experiment.game, walked, history, run.setting.specs(spec))
+        )
+    if not findings:
+        findings += _tables(run, frames.tables(played))
+    for stranger in set(reading.matches) - {spec.id for spec in run.experiment.matches}:
+        findings.append(Finding("matches", stranger, "is in the ledger and not in the experiment"))
+    findings += (Finding("ledger", place, "cannot be read") for place in reading.damaged)
+    return Verified(
+        matches=len(run.experiment.matches),
+        finished=finished,
+        calls=calls,
+        views=views,
+        in_flight=sum(len(history.in_flight()) for history in reading.matches.values()),
+        superseded=_superseded(reading),
+        torn=reading.torn,
+        findings=tuple(findings),
+    )
+
+
+def _superseded(reading: Reading) -> int:
+    return sum(entry.answer is not None for history in reading.matches.values() for entry in history.superseded)
+
+
+@dataclass(slots=True)
+class _Log:
+    """A history that remembers which calls it answered."""
+
+    history: History
+    calls: list[Call]
+
+    def __init__(self, history: History):
+        self.history, self.calls = history, []
+
+    def answer(self, call: Call) -> Answer | None:
+        answer = self.history.answer(call)
+        if answer is not None:
+            self.calls.append(call)
+        return answer
+
+
+# ------------------------------------------------------------------ privacy
+
+
+def leaks(match: Match, history: History, calls: list[Call], seat: str) -> Iterator[str]:
+    """How the prompts of a seat depend on what it may not hear: non-interference, checked by replacing that.
+
+    The match is walked again with every utterance that the seat is no audience of replaced by another; all requests of
+    the seat have to be the same to the byte.
+    """
+    other = _Altered(history, seat)
+    walk(match, other, tamper=_replaced(seat))
+    for call in calls:
+        if call.seat == seat and other.digests.get(call.key) != request_digest(call.request):
+            yield f"what {seat} is asked at step {call.key.step} depends on what it may not hear"
+
+
+@dataclass(slots=True)
+class _Altered:
+    """Answers from the record whatever the digest of the others' calls now is; notes the seat's own."""
+
+    history: History
+    seat: str
+    digests: dict[CallKey, str]
+
+    def __init__(self, history: History, seat: str):
+        self.history, self.seat, self.digests = history, seat, {}
+
+    def answer(self, call: Call) -> Answer | None:
+        if call.seat == self.seat:
+            self.digests[call.key] = call.digest
+        entry = self.history.entries.get(call.key)
+        return entry.answer if entry is not None else None
+
+
+def _replaced(seat: str) -> Tamper:
+    def tamper(said: Utterance) -> Utterance:
+        return said if seat in said.audience else _another(said)
+
+    return tamper
+
+
+def _another(said: Utterance) -> Utterance:
+    """The same utterance with other content of the same kind."""
+    match said.value:
+        case float() as value:
+            value = 0.25 if value != 0.25 else 0.75
+        case str() as value:
+            value = f"[replaced] {value[::-1]}"
+        case Chosen() as chosen:
+            value = replace(chosen, probability=1 - chosen.probability)
+        case value:
+            pass
+    return replace(said, value=value, text=f"[replaced] {said.text[::-1]}", shown="")
+
+
+# ------------------------------------------------------------------ tables
+
+
+def _tables(run: Run, derived: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+    try:
+        stored = frames.read(run.folder / "tables")
+    except FileNotFoundError as problem:
+        yield Finding("tables", str(run.folder / "tables"), f"{problem.filename} is missing; `arena resume` makes it")
+        return
+    for name, table in derived.items():
+        try:
+            assert_frame_equal(stored[name].reset_index(drop=True), table.reset_index(drop=True))
+        except AssertionError as problem:
+            said = " ".join(str(problem).split())
+            yield Finding("tables", f"{name}.parquet", f"is not what the ledger says: {said[:300]}")

@@ -1,0 +1,47 @@
+"""Wording: the prompts of a game, written in `conf/` as Jinja templates and filled in here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+# Sandboxed, since a prompt is configuration and must not be able to run code. What models say is only ever filled in.
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+class WordingError(ValueError):
+    """A prompt that is missing, is no template, or speaks of something that is not there."""
+
+
+class Wording:
+    """Named prompts."""
+
+    def __init__(self, prompts: Mapping[str, str]):
+        self.prompts = dict(prompts)
+        self._templates: dict[str, Template] = {}
+        for name, text in self.prompts.items():
+            try:
+                self._templates[name] = _ENVIRONMENT.from_string(text)
+            except TemplateError as problem:
+                raise WordingError(f"prompt {name!r} is no template: {problem}") from problem
+
+    def render(self, name: str, facts: Mapping[str, Any]) -> str:
+        """The prompt filled in, blank at neither end. Raises `WordingError`."""
+        template = self._templates.get(name)
+        if template is None:
+            raise WordingError(f"there is no prompt {name!r}; there are {', '.join(sorted(self.prompts))}")
+        try:
+            return template.render(facts).strip()
+        except TemplateError as problem:
+            raise WordingError(f"prompt {name!r} cannot be filled in: {problem}") from problem
+
+
+def digest(value: Any) -> str:
+    """A short name for a JSON-like value that changes when the value does."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=12).hexdigest()
