@@ -21,6 +21,8 @@ from arena.types import AgentSpec, Experiment, Judging, Limits, MatchSpec, Utter
 from arena.wording import Wording, WordingError, digest
 from judges.panel import panel_rule
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # ------------------------------------------------------------------ composing
 
 
@@ -121,7 +123,7 @@ def load(run: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{run} is no run directory: it has no experiment.yaml")
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
         if overrides:
             config = OmegaConf.create(plain)
             OmegaConf.set_struct(config, True)
@@ -170,7 +172,7 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         plan = schedule.meetings(field)
     except meetings.ScheduleError as problem:
         raise ConfigError(str(problem)) from problem
-    providers = {name: provider.model_dump() for name, provider in settings.provider.items()}
+    providers = settings.provider
     judging = Judging(
         judges={name: _spec(name, judge, providers) for name, judge in settings.judge.judges.items()},
         ballots=settings.judge.ballots,
@@ -224,7 +226,8 @@ def _explain(problem: ValidationError, kind: Any, prefix: str = "") -> str:
             allowed = _allowed(kind, place[:-1])
             lines.append(f"{where}: there is no such key" + (f"; {_nearest(place[-1], allowed)}" if allowed else ""))
         else:
-            found = "" if error["type"] == "missing" else f" (found {error['input']!r:.80})"
+            plain = isinstance(error["input"], (str, int, float, bool))
+            found = f" (found {error['input']!r:.80})" if plain else ""
             lines.append(f"{where}: {error['msg'].removeprefix('Value error, ')}{found}".removeprefix(": "))
     return "\n".join(lines)
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from arena.types import Completion, Form, Malformed
+
+T = TypeVar("T")
 
 Guard = Literal["headings", "literal", "off"]
 """How closely free text is searched for the names of tags that were cut out of it.
@@ -63,14 +66,13 @@ class Confidence:
         return (self.tag,)
 
     def parse(self, text: str) -> float | Malformed:
-        content = _single(self.tag, text)
-        if isinstance(content, Malformed):
-            return content
-        return _probability(content, self.scale, self.tag)
+        return _single(self.tag, text, lambda content: _probability(content, self.scale, self.tag))
 
     def render(self, value: float) -> str:
         stated = value * 100 if self.scale == "percent" else value
-        return _tagged(self.tag, f"{stated:.10g}")
+        number = f"{stated:.10f}".rstrip("0").rstrip(".")
+        # Below one, a bare number on the percent scale could be read as a fraction.
+        return _tagged(self.tag, f"{number}%" if self.scale == "percent" and 0 < stated < 1 else number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Reasoning:
         return (self.tag,)
 
     def parse(self, text: str) -> str | Malformed:
-        return _single(self.tag, text)
+        return _single(self.tag, text, str)
 
     def render(self, value: str) -> str:
         return _tagged(self.tag, value)
@@ -112,16 +114,19 @@ class Verdict:
         return (self.choice_tag, self.probability_tag)
 
     def parse(self, text: str) -> Chosen | Malformed:
-        choice = _single(self.choice_tag, text, same=_plain)
-        if isinstance(choice, Malformed):
-            return choice
-        option = {_plain(option): option for option in self.options}.get(_plain(choice))
-        if option is None:
-            return Malformed(f"<{self.choice_tag}> holds {_quote(choice)}, not one of {', '.join(self.options)}")
+        option = _single(self.choice_tag, text, self._option)
+        if isinstance(option, Malformed):
+            return option
         probability = Confidence(self.probability_tag, self.scale).parse(text)
         if isinstance(probability, Malformed):
             return probability
         return Chosen(option, probability)
+
+    def _option(self, content: str) -> str | Malformed:
+        option = {_plain(option): option for option in self.options}.get(_plain(content))
+        if option is None:
+            return Malformed(f"<{self.choice_tag}> holds {_quote(content)}, not one of {', '.join(self.options)}")
+        return option
 
     def render(self, value: Chosen) -> str:
         stated = Confidence(self.probability_tag, self.scale).render(value.probability)
@@ -130,10 +135,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Several forms that one completion answers, by part name. At most one of them is free text."""
+    """Several forms that one completion answers, by part name. At most one of them is free text.
+
+    Raises ValueError when two of them share a tag.
+    """
 
     forms: Mapping[str, Form]
     guard: Guard = "headings"
+
+    def __post_init__(self) -> None:
+        if shared := {tag for tag in self.tags if self.tags.count(tag) > 1}:
+            raise ValueError(f"two parts of one reply share the tag {min(shared)!r}")
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -148,9 +160,10 @@ class Parts:
             if isinstance(value, Malformed):
                 return value
             values[name] = value
-        for tag in self.tags if self.guard != "off" else ():
-            if found := _residue(tag, self.guard).search(rest):
-                return Malformed(f"{_quote(found.group().strip())} stands outside a well-formed <{tag}>...</{tag}>")
+        if any(not form.tags for form in self.forms.values()):
+            for tag in self.tags:
+                if found := _named(tag, rest, self.guard):
+                    return Malformed(f"{_quote(found)} stands outside a well-formed <{tag}>...</{tag}>")
         return values
 
     def render(self, value: Mapping[str, Any]) -> str:
@@ -187,37 +200,21 @@ def _tagged(tag: str, content: str) -> str:
     return f"<{tag}>{content}</{tag}>"
 
 
+# Every repetition below is bounded or tempered: replies are hostile text, and may be long.
+
+
 @lru_cache
 def _block(tag: str) -> re.Pattern[str]:
     name = re.escape(tag)
     # No opener of the same tag inside, so that a stray mention does not swallow the text up to a later block.
-    return re.compile(rf"<\s*{name}\s*>((?:(?!<\s*/?\s*{name}\s*>).)*)<\s*/\s*{name}\s*>", re.IGNORECASE | re.DOTALL)
+    inside = rf"(?:(?!<\s{{0,3}}/?\s{{0,3}}{name}\s{{0,3}}>).)*"
+    opener, closer = rf"<\s{{0,3}}{name}\s{{0,3}}>", rf"<\s{{0,3}}/\s{{0,3}}{name}\s{{0,3}}>"
+    return re.compile(f"{opener}({inside}){closer}", re.IGNORECASE | re.DOTALL)
 
 
 @lru_cache
 def _opener(tag: str) -> re.Pattern[str]:
-    return re.compile(rf"<(?=\s*/?\s*{re.escape(tag)}\b)", re.IGNORECASE)
-
-
-@lru_cache
-def _residue(tag: str, guard: Guard) -> re.Pattern[str]:
-    """What betrays a tag in free text. A name with an underscore is no word of prose: any mention does."""
-    name, words = re.escape(tag), [re.escape(word) for word in re.split(r"[_\-]+", tag) if word]
-    # "\_" and "-" are how Markdown and typists write the underscore.
-    joined = r"(?:\\?_|-)".join(words)
-    signs = [rf"<\s*/?\s*{name}\b", rf"\b{joined}\s*/?\s*>", rf"\[\s*/?\s*{name}\s*\]"]
-    if len(words) > 1:
-        signs.append(rf"(?<![a-z0-9]){joined}(?![a-z0-9])")
-    else:
-        signs.append(rf"^[^\w\n]*{name}[^\w\n]*[:=]")
-    if guard == "headings" and len(words) > 1:
-        phrase = r"[ \t*_\-]+".join(words)
-        start = r"[ \t*_\-]+".join(words[:2])
-        few = r"(?:[\w'’]+[ \t]+){0,3}"
-        signs.append(rf"^[^\w\n]*{few}(?:{phrase}|{start})[^\w\n]*(?:\w+[^\w\n]*){{0,2}}(?::|[*_]+:?[ \t]*$)")
-        signs.append(rf"^[ \t]*\#+[^\w\n]*{few}(?:{phrase}|{start})[^\n]{{0,20}}$")
-        signs.append(rf"(?:{phrase})[^\w\n]{{0,6}}\d")
-    return re.compile("|".join(signs), re.IGNORECASE | re.MULTILINE)
+    return re.compile(rf"<(?=\s{{0,3}}/?\s{{0,3}}{re.escape(tag)}\b)", re.IGNORECASE)
 
 
 def _cut(text: str, tags: tuple[str, ...]) -> str:
@@ -235,20 +232,86 @@ def _outside(text: str, spans: list[tuple[int, int]]) -> Iterator[str]:
     yield text[end:]
 
 
-def _single(tag: str, text: str, same: Any = str.strip) -> str | Malformed:
-    """The content of the tag, which may stand several times if it always says the same."""
+def _single(tag: str, text: str, read: Callable[[str], T | Malformed]) -> T | Malformed:
+    """What the tag holds. It may stand several times if it always says the same."""
     contents = [found.strip() for found in _block(tag).findall(text)]
     if not contents:
         opened = _opener(tag).search(text)
         return Malformed(f"<{tag}> is opened or named but not closed" if opened else f"there is no <{tag}>...</{tag}>")
-    if len({same(content) for content in contents}) > 1:
+    values: list[T] = []
+    for content in contents:
+        value = read(content)
+        if isinstance(value, Malformed):
+            return value
+        values.append(value)
+    if any(value != values[0] for value in values):
         return Malformed(f"there are several <{tag}> that differ: {', '.join(map(_quote, contents[:4]))}")
-    return contents[0]
+    return values[0]
+
+
+# ------------------------------------------------------------------ what betrays a tag in free text
+
+
+def _named(tag: str, text: str, guard: Guard) -> str | None:
+    """Where free text names a tag that was cut out of it, so that private words may stand beside it."""
+    if guard == "off":
+        return None
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    words = _words(tag)
+    lowered = text.lower()
+    if not all(word in lowered for word in words[:2]):
+        return None
+    for found in _mention(tag).finditer(text):
+        around = text[max(0, found.start() - 80) : found.start()], text[found.end() : found.end() + 80]
+        if _betrays(found.group(), words, *around, guard):
+            return found.group()
+    return None
+
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+
+
+def _words(tag: str) -> list[str]:
+    return [word for word in re.split(r"[_\-.]+", tag.lower()) if word]
+
+
+@lru_cache
+def _mention(tag: str) -> re.Pattern[str]:
+    """The tag's first two words, however they are joined, and the rest of its name where it follows."""
+    gap = r"[\s_\-.\\*()]{0,4}"
+    first, *rest = [re.escape(word) for word in _words(tag)]
+    second, *others = rest or [""]
+    following = "".join(f"(?:{gap}{word})?" for word in others)
+    return re.compile(first + (gap + second if rest else "") + following, re.IGNORECASE)
+
+
+def _betrays(mention: str, words: list[str], before: str, after: str, guard: Guard) -> bool:
+    whole = all(word in mention.lower() for word in words)
+    if _BRACKET_BEFORE.search(before) or (whole and _BRACKET_AFTER.match(after)):
+        return True
+    if len(words) == 1:
+        # One plain word: prose uses it too, so only a label counts.
+        return bool(_LABEL_BEFORE.search(before) and _LABEL_AFTER.match(after))
+    if whole and not any(c.isspace() or c in "*()" for c in mention):
+        return True
+    return guard == "headings" and bool(_HEADING_BEFORE.search(before) and _HEADING_AFTER.match(after))
+
+
+_BRACKET_BEFORE = re.compile(r"[<\[]\s{0,3}/?\s{0,3}$")
+_BRACKET_AFTER = re.compile(r"\s{0,3}/?\s{0,3}[>\]]")
+_LABEL_BEFORE = re.compile(r"(?:^|\n)[^\w\n]{0,12}$")
+_LABEL_AFTER = re.compile(r"[^\w\n]{0,6}[:=]")
+# A heading: at the start of a line or after punctuation, a few words before it at most; then its end, a colon, a number.
+_HEADING_BEFORE = re.compile(r"(?:^|\n|[^\w\s,'’])[^\w\n]{0,8}(?:[\w'’]{1,20}[ \t]{1,3}){0,3}$")
+_HEADING_AFTER = re.compile(
+    r"(?:[ \t]{1,3}\w{1,20}){0,2}(?:[ \t]{0,3}\([^()\n]{0,60}\))?[ \t]{0,3}(?:$|\n|[:=*_#)\]>|\d–—]|-(?!\w))"
+)
 
 
 # ------------------------------------------------------------------ values
 
-_NUMBER = re.compile(r"\+?(\d+(?:\.\d+)?|\.\d+)\s*(%|/\s*100)?")
+_NUMBER = re.compile(r"\+?(\d{1,12}(?:\.\d{1,20})?|\.\d{1,20})\s{0,3}(%|/\s{0,3}100)?", re.ASCII)
 
 
 def _probability(content: str, scale: str, tag: str) -> float | Malformed:

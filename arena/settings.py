@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from arena.types import Sampling
 
@@ -82,7 +83,7 @@ class OpenAIProvider(_Settings):
     base_url_env: str | None = None
     key_env: str | None
     output_limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    reasoning: Literal["effort", "openrouter"] = "effort"
+    dialect: Literal["openai", "openrouter"] = "openai"
     refused: dict[str, list[str]] = {}
 
 
@@ -113,10 +114,38 @@ class SimulatedProvider(_Settings):
     refused: dict[str, list[str]] = {}
 
 
-Provider = Annotated[
-    OpenAIProvider | AnthropicProvider | LiteLLMProvider | ScriptedProvider | SimulatedProvider,
-    Field(discriminator="api"),
-]
+class InstalledProvider(BaseModel):
+    """A provider that another package brings (entry point `arena.models`): its settings are its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    api: str
+    refused: dict[str, list[str]] = {}
+
+
+_OURS = {
+    "openai": OpenAIProvider,
+    "anthropic": AnthropicProvider,
+    "litellm": LiteLLMProvider,
+    "scripted": ScriptedProvider,
+    "simulated": SimulatedProvider,
+}
+
+
+def _provider(settings: Any) -> dict[str, Any]:
+    """The settings of a provider, validated by its `api` and completed."""
+    if not isinstance(settings, dict) or "api" not in settings:
+        raise ValueError("a provider needs `api`")
+    api = str(settings["api"])  # pyright: ignore[reportUnknownArgumentType]
+    if api in _OURS:
+        return _OURS[api].model_validate(settings).model_dump()
+    installed = sorted(point.name for point in entry_points(group="arena.models"))
+    if api not in installed:
+        raise ValueError(f"api can be {', '.join([*_OURS, *installed])}, not {api!r}")
+    return InstalledProvider.model_validate(settings).model_dump()
+
+
+Provider = Annotated[dict[str, Any], BeforeValidator(_provider)]
 
 
 class Price(_Settings):

@@ -22,7 +22,7 @@ _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 
 
 class OpenAIModel:
-    """A client of one address. `output_limit` and `reasoning` say how it wants the two that dialects differ on."""
+    """A client of one address. `output_limit` and `dialect` say how it wants what differs."""
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class OpenAIModel:
         base_url: str | None,
         timeout_s: float,
         output_limit: str = "max_completion_tokens",
-        reasoning: Literal["effort", "openrouter"] = "effort",
+        dialect: Literal["openai", "openrouter"] = "openai",
     ) -> None:
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._output_limit = output_limit
-        self._reasoning = reasoning
+        self._dialect = dialect
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -76,10 +76,11 @@ class OpenAIModel:
             self._output_limit: sampling.max_output_tokens,
             "seed": sampling.seed,
         }
-        if self._reasoning == "effort":
+        if self._dialect == "openai":
             fields["reasoning_effort"] = effort
-        elif effort is not None:
-            fields["reasoning"] = {"effort": effort}
+        else:
+            fields["reasoning"] = None if effort is None else {"effort": effort}
+            fields["usage"] = {"include": True}  # what the call cost
         return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -93,7 +93,7 @@ def _openai(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Mod
         base_url=_base_url(settings),
         timeout_s=timeout_s,
         output_limit=settings["output_limit"],
-        reasoning=settings["reasoning"],
+        dialect=settings["dialect"],
     )
 
 

@@ -53,6 +53,12 @@ class Params:
     scale: Literal["percent", "fraction"] = "percent"
     tags: Tags = field(default_factory=Tags)
 
+    def __post_init__(self) -> None:
+        if self.rebuttals < 0:
+            raise ValueError(f"rebuttals is {self.rebuttals}; a side has none at least")
+        for stage in _stages(self, "opening"):
+            Parts(stage.forms)  # raises ValueError where two parts of one reply share a tag
+
     @property
     def private(self) -> Literal["off", "joint", "before", "after"]:
         """When private confidence is asked for, `auto` resolved."""

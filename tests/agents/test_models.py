@@ -183,8 +183,8 @@ def test_openai_sends_the_messages_and_nothing_that_was_not_asked_for() -> None:
     [
         ({}, {"max_completion_tokens": 50, "reasoning_effort": "low"}),
         (
-            {"output_limit": "max_tokens", "reasoning": "openrouter"},
-            {"max_tokens": 50, "reasoning": {"effort": "low"}},
+            {"output_limit": "max_tokens", "dialect": "openrouter"},
+            {"max_tokens": 50, "reasoning": {"effort": "low"}, "usage": {"include": True}},
         ),
     ],
 )

@@ -1,0 +1,131 @@
+"""For tests of every game: experiments to play, a model that is a function of what it is asked, and tables to compare."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agents.models.errors import NotFound
+from agents.models.registry import Models
+from agents.models.simulated import Preset, SimulatedModel
+from arena import config, frames, local, named, run
+from arena.match import Setting
+from arena.replay import request_digest
+from arena.types import Completion, Experiment, Request
+
+GAMES = named.names("arena.games")
+
+WHEN = ("started_at", "ended_at", "latency_s")
+"""Columns that two equal runs need not share."""
+
+
+@cache
+def _composed(*overrides: str) -> dict[str, Any]:
+    return config.compose(overrides)
+
+
+def experiment(game: str, folder: Path, **params: Any) -> Experiment:
+    """Two matches of any game between `test/a` and `test/b`, with two judges. `params` are the game's."""
+    resolved = copy.deepcopy(_composed(f"game={game}", "judge=panel", "topics.limit=1"))
+    resolved["agents"] = {name: {"model": f"test/{name}"} for name in "ab"}
+    resolved["judge"]["judges"] = {name: {"model": f"test/{name}"} for name in "xy"}
+    resolved["game"]["params"] |= params
+    resolved["game"]["prompts"] = resolved["game"]["prompts"] or _composed()["game"]["prompts"]
+    resolved["provider"]["test"] = {"api": "scripted"}
+    resolved["limits"]["concurrency"] = 4
+    resolved["runs"] = str(folder)
+    if game == "rejudge":
+        resolved["matches"] = str(_recorded(folder))
+        resolved["schedule"] = {"name": "explicit", "mirrored": False, "repeats": 1}
+    return config.experiment(resolved)
+
+
+def _recorded(folder: Path) -> Path:
+    path = folder / "recorded.jsonl"
+    said = [
+        {
+            "step": step, "round": step + 1, "phase": phase, "seat": seat, "part": "speech", "audience": [],
+            "value": f"{seat} {phase}", "text": f"{seat} {phase}", "shown": "", "status": "ok",
+        }
+        for step, phase in enumerate(("opening", "closing"))
+        for seat in ("proposition", "opposition")
+    ]  # fmt: skip
+    rows = [
+        {"match": name, "topic": "This house would.", "proposition": "a", "opposition": "b", "given": said}
+        for name in ("one", "two")
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@dataclass
+class Seeded:
+    """Answers that depend on the request and a nonce; some are malformed, some fail for good. Counts what it answered."""
+
+    nonce: int = 0
+    malformed: float = 0.2
+    failing: float = 0.05
+    answered: Counter[str] = field(default_factory=Counter)
+    requests: list[Request] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Completion:
+        draws = random.Random(f"{self.nonce}{request_digest(request)}")
+        for _ in range(draws.randrange(5)):
+            await asyncio.sleep(0)
+        self.requests.append(request)
+        self.answered[self.place(request)] += 1
+        if draws.random() < self.failing:
+            raise NotFound("nobody there")
+        if draws.random() < self.malformed:
+            return Completion(
+                draws.choice(["", "no tags", "<private_confidence>NaN</private_confidence>"]), cost_usd=0.0
+            )
+        preset = {"it": Preset(opening=draws.gauss(), rounding=5)}
+        completion = SimulatedModel(preset).reply(
+            Request("test/it", request.messages, request.sampling, request.occasion)
+        )
+        text = completion.text.replace("(Simulated", f"({self.nonce} {draws.random()} Simulated")
+        return Completion(text, usage=completion.usage, model=request.model, cost_usd=0.0)
+
+    @staticmethod
+    def place(request: Request) -> str:
+        occasion = request.occasion
+        return f"{occasion.match_seed} {occasion.ask.step} {occasion.ask.slot} {occasion.attempt}"
+
+
+def play(experiment: Experiment, folder: Path, model: Any, **how: Any) -> run.Run:
+    """Play into a folder, or go on with what is there; the tables are not made."""
+    sections = config.sections(experiment)
+    if (folder / "experiment.yaml").exists():
+        opened = run.Run(folder, Setting(experiment))
+    else:
+        opened = run.begin(folder, experiment, sections, {})
+    models = Models(experiment.providers, 5)
+    models.add("test", model)
+    asyncio.run(local.play(opened, sections, models, quiet=True, **how))
+    return opened
+
+
+def tables(opened: run.Run) -> dict[str, pd.DataFrame]:
+    """The tables of a run without what may differ between equal runs: times, and calls that stand no more."""
+    made = frames.tables(opened.played(opened.read()))
+    made["calls"] = made["calls"].query("status not in ('in_flight', 'superseded')")
+    return {
+        name: table.drop(columns=[column for column in WHEN if column in table]).reset_index(drop=True)
+        for name, table in made.items()
+    }
+
+
+def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
+    """Row by row."""
+    for name, table in one.items():
+        pd.testing.assert_frame_equal(table, other[name])
