@@ -288,11 +288,12 @@ def _plan(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(planned.plain()))
         return OK
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="What would be asked of each model", title_justify="left")
+    table = Table(title="What would be asked of each model", title_justify="left", box=SIMPLE_HEAD)
     for column in ("model", "calls", "tokens in", "tokens out", "cost"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for share in planned.models:
@@ -351,13 +352,14 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(rows))
         return OK
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from arena.report.transcript import inert
 
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     for column in ("match", "name", "status", "winner", "calls"):
         table.add_column(column, justify="right" if column == "calls" else "left")
     for row in rows:

@@ -7,7 +7,6 @@ import json
 import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agents.models.simulated import Preset, SimulatedModel
-from arena import config, inputs
+from arena import config, inputs, run
+from arena.forms import Chosen, Confidence, Parts, Verdict
 from arena.match import Setting
 from arena.plan import plan
 from arena.replay import Walk, request_digest
 from arena.settings import ConfigError, Topics
-from arena.types import Call, Completion, Experiment, MatchSpec
+from arena.types import Call, Completion, Experiment, Form, MatchSpec
 from arena.wording import WordingError
 
 CONF = config.conf_dir()
@@ -50,6 +49,46 @@ def wrong(*overrides: str) -> str:
     """What is said of overrides that do not make an experiment."""
     with pytest.raises(ConfigError) as refused:
         config.experiment(config.compose(overrides))
+    return str(refused.value)
+
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def put(path: str, value: Any) -> Edit:
+    """An edit that sets a value under a dotted path."""
+
+    def edit(resolved: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        node: Any = resolved
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[int(last) if isinstance(node, list) else last] = value
+
+    edit.__name__ = f"{path}={value!r:.20}"
+    return edit
+
+
+def base() -> dict[str, Any]:
+    """One match between two models, and a judge."""
+    resolved = composed("topics.limit=1")
+    resolved["agents"] = {name: {"model": f"openai/{name}"} for name in ("one", "two")}
+    resolved["judge"]["judges"] = {"fair": {"model": "openai/judge"}}
+    resolved["schedule"]["mirrored"] = False
+    return resolved
+
+
+def edited(resolved: Mapping[str, Any], *edits: Edit) -> Experiment:
+    changed = copy.deepcopy(dict(resolved))
+    for edit in edits:
+        edit(changed)
+    return config.experiment(changed)
+
+
+def wrongly(*edits: Edit) -> str:
+    """What is said of edits that make no experiment."""
+    with pytest.raises(ConfigError) as refused:
+        edited(composed("topics.limit=1"), *edits)
     return str(refused.value)
 
 
@@ -207,7 +246,7 @@ def test_a_users_file_that_is_no_yaml_is_named(tmp_path: Path, broken: str) -> N
 
 
 def test_a_config_dir_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--config-dir .*nowhere is not a folder"):
+    with pytest.raises(ConfigError, match=r"--config-dir .*nowhere is not a folder"):
         config.compose((), tmp_path / "nowhere")
 
 
@@ -218,12 +257,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "zork=1": ("zork", "there is no such key", "agents, attempts, condition"),
     "+zork=1": ("zork", "there is no such key", "agents, attempts, condition"),
     "seats.proposition.modle=a/b": ("seats.proposition.modle", "did you mean 'model'"),
-    "+seats.proposition.modle=a/b": ("seats.proposition.modle", "did you mean 'model'"),
     "game.params.zork=1": ("game.params.zork", "there is no such key", "rebuttals"),
-    "+game.params.zork=1": ("game.params.zork", "there is no such key", "rebuttals"),
-    "+game.params.tags.zork=1": ("game.params.tags.zork", "there is no such key", "private_confidence"),
-    "+limits.zork=1": ("limits.zork", "there is no such key", "concurrency"),
-    "+provider.openai.zork=1": ("provider.openai", "zork", "there is no such key"),
     "experiment=zork": ("experiment=zork", "no such experiment", "two_llms_debate/cross_model"),
     "experiment=two_llms_debate/zork": ("experiment=two_llms_debate/zork", "two_llms_debate/cross_model"),
     "schedule=zork": ("schedule=zork", "explicit, round_robin, self"),
@@ -231,116 +265,138 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "judge=panle": ("judge=panle", "did you mean 'panel'"),
     "topics=zork": ("topics=zork", "file, motions"),
     "agents=zork": ("agents=zork", "simulated, two_llms_debate"),
-    "game.name=zork": ("zork", "debate", "rejudge"),
-    "schedule.name=zork": ("zork", "explicit, meeting, round_robin, self"),
-    "runner.name=zork": ("runner.name", "'local'", "'zork'"),
-    "game.params.order=zork": ("game.params.order", "'simultaneous' or 'sequential'", "'zork'"),
-    "game.params.private_confidence=off": ("game.params.private_confidence", "'off'", "False"),
-    "game.params.rebuttals=x": ("game.params.rebuttals", "integer", "'x'"),
-    "judge.rule=zork": ("judge.rule", "'most_votes' or 'larger_sum'", "'zork'"),
-    "judge.ballots=0": ("judge.ballots", "greater than or equal to 1", "0"),
-    "judge.judges={a: {model: null}}": ("judge.judges.a.model", "string", "None"),
-    "judge.judges={a: {}}": ("judge.judges.a.model", "required"),
-    "attempts=0": ("attempts", "greater than or equal to 1", "0"),
-    "attempts=many": ("attempts", "integer", "'many'"),
-    "topics.limit=0": ("topics.limit", "greater than or equal to 1", "0"),
-    "topics.limit=none": ("topics.limit", "integer", "'none'"),
-    "seed=0.5": ("seed", "integer", "0.5"),
-    "schedule.repeats=0": ("schedule.repeats", "greater than or equal to 1"),
-    "limits.concurrency=0": ("limits.concurrency", "greater than or equal to 1"),
-    "limits.timeout_s=-1": ("limits.timeout_s", "greater than 0", "-1"),
-    "seats.proposition.temperature=hot": ("seats.proposition.temperature", "number", "'hot'"),
-    "seats.proposition.temperature=-1": ("seats.proposition.temperature", "greater than or equal to 0"),
-    "seats.proposition.top_p=0": ("seats.proposition.top_p", "greater than 0"),
-    "seats.proposition.top_p=1.1": ("seats.proposition.top_p", "less than or equal to 1", "1.1"),
-    "seats.proposition.max_output_tokens=0": ("seats.proposition.max_output_tokens", "greater than 0"),
-    "+seats.listener={model: a/b}": ("seats.listener", "no such seat", "proposition, opposition"),
-    "seats=3": ("seats", "dictionary", "3"),
-    "limits=3": ("limits", "dictionary", "3"),
-    "provider.openai.api=zork": ("provider.openai", "api", "'anthropic'"),
-    "topics.questions=[]": ("nothing to play",),
-    "topics.questions=[{id: a}]": ("topics.questions.0.text", "required"),
-    "topics.questions=[{id: a, text: ''}]": ("topics.questions.0.text", "at least 1 character"),
-    "topics.questions=[{id: a, text: One}, {id: a, text: Two}]": ("'a' stands there twice",),
     "topics=file": ("topics.file",),
     "schedule=explicit": ("matches=FILE.csv",),
-    "matches=some.csv": ("matches=some.csv", "schedule=explicit", "round_robin"),
     "topics.limit": ("topics.limit",),
     "seed=0,1": ("seed=0,1", "--multirun"),
+    "attempts=many": ("attempts", "integer", "'many'"),
+    "topics.limit=none": ("topics.limit", "integer", "'none'"),
     "name=../x": ("name", "'../x'", "plain word"),
-    "name=/x": ("name", "'/x'", "plain word"),
-    "name=a/b": ("name", "'a/b'", "plain word"),
-    "name=..": ("name", "'..'", "plain word"),
-    "name=.hidden": ("name", "'.hidden'", "plain word"),
-    "name=''": ("name", "''", "plain word"),
+    "+seats.listener={model: a/b}": ("seats.listener", "no such seat", "proposition, opposition"),
+    "+seats.proposition._target_=os.system": ("seats.proposition._target_", "there is no such key"),
+    # Not yet named well:
+    "seats.judge.model=a/b": ("no such key", "proposition"),
+    "zork.limit=1": ("no such key", "topics"),
+    "agents=3": ("agents",),
 }
-
-
-@pytest.mark.parametrize("override", MISTAKES)
-def test_a_mistake_is_named_with_what_was_allowed(override: str) -> None:
-    said = wrong(override)
-    assert [word for word in MISTAKES[override] if word not in said] == [], said
-
-
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        pytest.param(
-            "seats.judge.model=a/b",
-            ["no such key", "proposition"],
-            marks=pytest.mark.xfail(strict=True, reason="BUG: Hydra's words, nothing of what was allowed"),
-        ),
-        pytest.param(
-            "zork.limit=1",
-            ["no such key", "topics"],
-            marks=pytest.mark.xfail(strict=True, reason="BUG: Hydra's words, nothing of what was allowed"),
-        ),
-        pytest.param(
-            "agents=3",
-            ["agents"],
-            marks=pytest.mark.xfail(strict=True, raises=ValueError, reason="BUG: Hydra's ValueError is not caught"),
-        ),
-        pytest.param(
-            "judge.tie=zork",
-            ["judge.tie", "zork", "draw", "lot", "proposition"],
-            marks=pytest.mark.xfail(strict=True, reason="BUG: a tie may go to a side that does not exist"),
-        ),
-    ],
-)
-def test_a_mistake_that_is_not_yet_named_well(override: str, words: list[str]) -> None:
-    said = wrong(override)
-    assert [word for word in words if word not in said] == [], said
+UNKNOWN_PARENT = "BUG: where the parent is unknown too, Hydra's words come out, with nothing of what was allowed"
+TO_COME = {
+    "seats.judge.model=a/b": UNKNOWN_PARENT,
+    "zork.limit=1": UNKNOWN_PARENT,
+    "agents=3": "BUG: Hydra's ValueError is not translated",
+}
 
 
 @pytest.mark.parametrize(
     "override",
     [
-        "topics.limt=1",
-        "attempts=0",
-        "experiment=zork",
-        "seats.proposition.modle=a/b",
-        "judge.rule=zork",
         pytest.param(
-            "name=../x",
-            marks=pytest.mark.xfail(strict=True, reason="BUG: the message quotes the beginning of the configuration"),
-        ),
+            override, marks=[pytest.mark.xfail(strict=True, reason=TO_COME[override])] if override in TO_COME else []
+        )
+        for override in MISTAKES
     ],
 )
-def test_a_mistake_takes_a_line_without_the_configuration_in_it(override: str) -> None:
+def test_a_mistake_on_the_command_line_is_named_with_what_was_allowed(override: str) -> None:
     said = wrong(override)
+    assert [word for word in MISTAKES[override] if word not in said] == [], said
+
+
+WRONG_VALUES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "seats.proposition.modle": ("a/b", ("did you mean 'model'",)),
+    "seats.proposition.temperature": ("hot", ("number", "'hot'")),
+    "seats.proposition.top_p": (1.1, ("less than or equal to 1", "1.1")),
+    "seats.opposition.top_p": (0, ("greater than 0",)),
+    "seats.opposition.temperature": (-1, ("greater than or equal to 0", "-1")),
+    "seats.opposition.max_output_tokens": (0, ("greater than 0", "0")),
+    "game.params.zork": (1, ("there is no such key", "rebuttals")),
+    "game.params.tags.zork": (1, ("there is no such key", "private_confidence")),
+    "game.params.order": ("zork", ("'simultaneous' or 'sequential'", "'zork'")),
+    "game.params.private_confidence": (False, ("'off'", "False")),
+    "game.params.rebuttals": ("x", ("integer", "'x'")),
+    "judge.rule": ("zork", ("'most_votes' or 'larger_sum'", "'zork'")),
+    "judge.ballots": (0, ("greater than or equal to 1", "0")),
+    "judge.judges.fair.model": (None, ("string",)),
+    "limits.zork": (1, ("there is no such key", "concurrency")),
+    "limits.concurrency": (0, ("greater than or equal to 1",)),
+    "limits.timeout_s": (-1, ("greater than 0", "-1")),
+    "provider.openai.zork": (1, ("there is no such key",)),
+    "provider.openai.api": ("zork", ("'zork'", "anthropic")),
+    "runner.name": ("zork", ("'local'", "'zork'")),
+    "attempts": (0, ("greater than or equal to 1", "0")),
+    "topics.limit": (0, ("greater than or equal to 1", "0")),
+    "topics.questions.0.text": ("", ("at least 1 character",)),
+    "seed": (0.5, ("integer", "0.5")),
+    "seats": (3, ("dictionary", "3")),
+    "limits": (3, ("dictionary", "3")),
+    "schedule.repeats": (0, ("greater than or equal to 1",)),
+}
+
+
+@pytest.mark.parametrize("key", WRONG_VALUES)
+def test_a_wrong_value_is_named_with_its_key_and_what_was_allowed(key: str) -> None:
+    value, words = WRONG_VALUES[key]
+    said = wrongly(put(key, value))
+    assert key.rpartition(".")[2] in said
+    assert key.split(".")[0] in said
+    assert [word for word in words if word not in said] == [], said
+
+
+def test_an_unknown_game_or_schedule_lists_those_there_are() -> None:
+    assert "'zork'" in (said := wrongly(put("game.name", "zork")))
+    assert "debate, rejudge" in said
+    assert "round_robin, self" in wrongly(put("schedule.name", "zork"))
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: `meeting`, a helper among the schedules, is taken for one: AttributeError")
+def test_a_helper_is_no_schedule() -> None:
+    wrongly(put("schedule.name", "meeting"))
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: a tie may go to a side that does not exist")
+def test_a_tie_goes_to_a_side_that_there_is() -> None:
+    assert "proposition" in wrongly(put("judge.tie", "zork"))
+
+
+def test_two_topics_of_one_id_are_refused() -> None:
+    questions = [{"id": "a", "text": "One."}, {"id": "a", "text": "Two."}]
+    assert "'a' stands there twice" in wrongly(put("topics.questions", questions), put("topics.limit", None))
+
+
+def test_an_experiment_without_topics_is_refused() -> None:
+    assert "nothing to play" in wrongly(put("topics.questions", []))
+
+
+def test_a_list_of_matches_needs_the_schedule_that_plays_it() -> None:
+    said = wrongly(put("matches", "some.csv"))
+    assert "matches=some.csv goes with schedule=explicit, not round_robin" in said
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "..", ".", ".hidden", "", "a b", "a\nb", "-x"])
+def test_a_name_that_is_a_path_or_no_word_is_refused(name: str) -> None:
+    assert f"name: {name!r} must be a plain word" in wrongly(put("name", name))
+
+
+@pytest.mark.parametrize("name", ["mine", "2026-08-01", "a.b", "x+y=z,w", "\u00fcber"])
+def test_a_name_that_is_a_word_is_taken(name: str) -> None:
+    assert edited(base(), put("name", name)).name == name
+
+
+@pytest.mark.parametrize("key", ["attempts", "seats.proposition.temperature", "judge.rule", "name"])
+def test_a_mistake_takes_a_line_without_the_configuration_in_it(key: str) -> None:
+    said = wrongly(put(key, "../x"))
     assert "\n" not in said
     assert "{" not in said
 
 
 def test_several_mistakes_are_all_named() -> None:
-    said = wrong("attempts=0", "seed=x", "+limits.zork=1")
+    said = wrongly(put("attempts", 0), put("seed", "x"), put("limits.zork", 1))
     assert [line.partition(":")[0] for line in said.splitlines()] == ["seed", "attempts", "limits.zork"]
 
 
 @pytest.mark.xfail(strict=True, reason="BUG: a condition is taken into a path as it is, so a run can leave runs/")
 @pytest.mark.parametrize("condition", ["../../x", "a/b", "/tmp/x"])
 def test_a_condition_that_cannot_name_a_run_is_refused(condition: str) -> None:
-    assert "condition" in wrong(f"condition={condition}")
+    assert "condition" in wrongly(put("condition", condition))
 
 
 @pytest.mark.xfail(strict=True, reason="BUG: `name=2026` is refused as a number, and how to quote it is not said")
@@ -350,11 +406,6 @@ def test_a_name_may_be_a_number() -> None:
 
 def test_a_name_may_be_quoted() -> None:
     assert made("name='2026'").name == "2026"
-
-
-def test_what_pydantic_would_call_in_is_no_code() -> None:
-    """A configuration that could name any callable would be a security hole."""
-    assert "_target_" in wrong("+seats.proposition._target_=os.system")
 
 
 # ------------------------------------------------------------------ prompts
@@ -415,18 +466,27 @@ def test_a_prompt_that_is_missing_is_refused_before_anything_is_played() -> None
         made("~game.prompts.rebuttal")
 
 
+@settings(max_examples=10)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 @example("\x85\u2028\u2029\ufeff\x00\x1b")
-@example("a: b\n- c\n  # d\n\t'\"")
+@example("a: b\n- c\n  # d\n\t'\" \n")
 @example("1e3")
 @example("no")
-def test_any_words_survive_the_way_through_experiment_yaml(text: str) -> None:
-    from arena import run
+@example("${seed}")
+def test_any_words_survive_the_way_through_a_run_directory(
+    tmp_path_factory: pytest.TempPathFactory, words: str
+) -> None:
+    experiment = edited(base(), put("seats.proposition.system", words))
+    folder = tmp_path_factory.mktemp("run") / "played"
+    run.begin(folder, experiment, config.sections(experiment), {})
+    assert config.load(folder) == dict(experiment.resolved) | {"name": "played"}
 
-    resolved = composed()
-    resolved["seats"]["proposition"]["system"] = text
-    written = yaml.dump(resolved, Dumper=run._DUMPER, sort_keys=False, allow_unicode=True, width=120)
-    assert yaml.load(written, Loader=config._LOADER) == resolved
+
+@pytest.mark.xfail(strict=True, reason="BUG: with an override, a recorded `${...}` is interpolated once more")
+def test_recorded_words_stay_as_they_are_when_something_else_is_changed(tmp_path: Path) -> None:
+    experiment = edited(base(), put("seats.proposition.system", "It costs ${seed}."))
+    run.begin(tmp_path / "played", experiment, config.sections(experiment), {})
+    assert config.load(tmp_path / "played", ["seed=1"])["seats"]["proposition"]["system"] == "It costs ${seed}."
 
 
 # ------------------------------------------------------------------ who sits where
@@ -487,7 +547,7 @@ def test_the_settings_of_a_seat_without_a_model_are_added_to_whoever_sits_there(
 
 
 def test_an_agents_own_settings_stay_where_the_seat_says_nothing() -> None:
-    agent = "agents.rational={model: simulated/rational, temperature: 0.1, top_p: 0.9}"
+    agent = "+agents.rational={temperature: 0.1, top_p: 0.9}"
     specs = made(agent, "seats.proposition.temperature=0.7", "topics.limit=1").matches
     seated = next(s.players["proposition"] for s in specs if s.players["proposition"].name == "rational")
     assert (seated.sampling.temperature, seated.sampling.top_p) == (0.7, 0.9)
@@ -544,11 +604,11 @@ def test_a_parameter_that_a_model_refuses_is_not_sent(model: str, sent: float | 
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["agents.rational={model: openai/o3-mini, temperature: 0.5}"],
-        ["judge.judges.fair={model: openai/o3-mini, temperature: 0.5}"],
+        ["+agents.rational={model: openai/o3-mini, temperature: 0.5}"],
+        ["+judge.judges.fair={model: openai/o3-mini, temperature: 0.5}"],
         ["seats.proposition={model: openai/o3-mini, temperature: 0.5}"],
         pytest.param(
-            ["agents.rational={model: openai/o3-mini}", "seats.proposition.temperature=0.5"],
+            ["agents.rational.model=openai/o3-mini", "seats.proposition.temperature=0.5"],
             marks=pytest.mark.xfail(
                 strict=True, reason="BUG: a seat's own setting is dropped in silence when the schedule fills the seat"
             ),
@@ -559,11 +619,19 @@ def test_what_is_not_sent_is_said_wherever_it_was_set(overrides: list[str]) -> N
     assert config.refused(made(*overrides, "topics.limit=1")) == ["openai/o3-mini refuses temperature: 0.5 is not sent"]
 
 
-def test_what_a_model_refuses_can_be_changed() -> None:
-    experiment = made(
-        "seats.proposition={model: openai/o3-mini, temperature: 0.5}", "provider.openai.refused={'o3*': []}"
+def test_what_a_model_refuses_is_the_users_to_say() -> None:
+    experiment = edited(
+        base(),
+        put("agents.one.temperature", 0.5),
+        put("provider.openai.refused", {"one": ["temperature"]}),
     )
-    assert "o3*" in experiment.providers["openai"]["refused"]
+    assert config.refused(experiment) == ["openai/one refuses temperature: 0.5 is not sent"]
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: without a plus it is 'no such key; agents.rational has model'")
+@pytest.mark.parametrize("whom", ["agents.rational", "judge.judges.fair"])
+def test_an_agent_or_judge_is_set_like_a_seat(whom: str) -> None:
+    assert made(f"{whom}.temperature=0.5", "topics.limit=1")
 
 
 # ------------------------------------------------------------------ topics from a file
@@ -734,7 +802,8 @@ def test_a_row_that_stands_there_twice_is_two_matches(tmp_path: Path) -> None:
 def test_a_row_keeps_its_id_when_others_are_added_after_it(tmp_path: Path) -> None:
     head, row = "topic,proposition,opposition\n", "One.,rational,escalating\n"
     (one,) = listed(tmp_path, head + row)
-    assert [spec.id for spec in listed(tmp_path, head + 2 * row + "Two.,rational,escalating\n")][0] == one.id
+    longer = listed(tmp_path, head + 2 * row + "Two.,rational,escalating\n")
+    assert longer[0].id == one.id
 
 
 def test_a_seat_without_a_model_adds_its_settings_to_a_list_too(tmp_path: Path) -> None:
@@ -779,7 +848,7 @@ def test_a_row_with_more_cells_than_columns_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.xfail(strict=True, reason="BUG: a list and a filled seat contradict each other, and the seat is ignored")
 def test_a_filled_seat_does_not_go_with_a_list(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="seats.proposition"):
+    with pytest.raises(ConfigError, match=r"seats\.proposition"):
         listed(
             tmp_path,
             "topic,proposition,opposition\nOne.,rational,escalating\n",
@@ -788,22 +857,6 @@ def test_a_filled_seat_does_not_go_with_a_list(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ identity: what is asked, and what it is called
-
-Edit = Callable[[dict[str, Any]], None]
-
-
-def put(path: str, value: Any) -> Edit:
-    """An edit that sets a value under a dotted path."""
-
-    def edit(resolved: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        node: Any = resolved
-        for part in parents:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        node[int(last) if isinstance(node, list) else last] = value
-
-    edit.__name__ = f"{path}={value!r:.20}"
-    return edit
 
 
 def choices(path: str, *values: Any) -> st.SearchStrategy[Edit]:
@@ -861,22 +914,25 @@ asking = st.one_of(
 )
 """Edits that may change what some seat is asked."""
 
-STAND_IN = SimulatedModel({"it": Preset(sd_seat=1.0, rounding=5)})
-
-
-def base() -> dict[str, Any]:
-    resolved = composed("topics.limit=1")
-    resolved["agents"] = {name: {"model": f"openai/{name}"} for name in ("one", "two")}
-    resolved["judge"]["judges"] = {"fair": {"model": "openai/judge"}}
-    return resolved
-
 
 def answer(call: Call) -> Completion:
     """A stand-in that is not understood at first, so that everything that can be asked is asked."""
     occasion = call.request.occasion
     if occasion.attempt == 0 and (occasion.ask.step, occasion.ask.slot) == (0, 0):
         return Completion("<")
-    return STAND_IN.reply(replace(call.request, model="stand-in/it"))
+    form = occasion.ask.form
+    assert isinstance(form, Parts)
+    return Completion(form.render({name: filled(part, call.seat) for name, part in form.forms.items()}))
+
+
+def filled(form: Form, seat: str) -> Any:
+    match form:
+        case Confidence():
+            return 0.6
+        case Verdict():
+            return Chosen("proposition", 0.6)
+        case _:
+            return f"Said by {seat}."
 
 
 def asked(experiment: Experiment) -> Counter[str]:
@@ -897,14 +953,7 @@ def identity(experiment: Experiment) -> tuple[Any, ...]:
     return [spec.id for spec in experiment.matches], config.sections(experiment)
 
 
-def edited(resolved: Mapping[str, Any], *edits: Edit) -> Experiment:
-    changed = copy.deepcopy(dict(resolved))
-    for edit in edits:
-        edit(changed)
-    return config.experiment(changed)
-
-
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.lists(asking, max_size=2), asking)
 def test_experiments_in_which_a_seat_is_asked_something_else_have_another_identity(
     common: list[Edit], edit: Edit
@@ -913,7 +962,7 @@ def test_experiments_in_which_a_seat_is_asked_something_else_have_another_identi
     assert asked(one) == asked(other) or identity(one) != identity(other)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(asking, max_size=3))
 def test_the_same_configuration_has_the_same_identity_and_asks_the_same(edits: list[Edit]) -> None:
     one, other = edited(base(), *edits), edited(base(), *edits)
@@ -921,7 +970,7 @@ def test_the_same_configuration_has_the_same_identity_and_asks_the_same(edits: l
     assert asked(one) == asked(other)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.lists(asking, max_size=3))
 def test_an_experiment_is_the_same_after_the_way_through_experiment_yaml(edits: list[Edit]) -> None:
     one = edited(base(), *edits)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -68,7 +69,7 @@ def _confidence_table(tables: Tables, audience: str) -> Table:
     means = by_phase(tables)
     means = means[means["audience"] == audience].sort_values("round")
     phases = list(dict.fromkeys(means["phase"]))
-    table = Table(title=f"{audience.capitalize()} confidence of winning, mean in percent (n)", title_justify="left")
+    table = Table(title=f"{audience.capitalize()} confidence of winning, mean in percent (n)", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("agent")
     for phase in phases:
         table.add_column(phase.replace("_", " "), justify="right")
@@ -89,7 +90,7 @@ def _wins_table(tables: Tables) -> Table:
     matches = tables["matches"]
     merged = seats.merge(matches[["match_id", "status", "winner"]], on="match_id", suffixes=("", "_match"))
     done = merged[merged["status"] == "finished"]
-    table = Table(title="Who won", title_justify="left")
+    table = Table(title="Who won", title_justify="left", box=SIMPLE_HEAD)
     for column in ("agent", "won", "lost", "undecided"):
         table.add_column(column, justify="left" if column == "agent" else "right")
     grouped = list(done.groupby("agent"))
