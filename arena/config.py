@@ -157,6 +157,9 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         panel_rule(settings.judge.rule, settings.judge.tie)
     except (WordingError, ValueError) as problem:
         raise ConfigError(str(problem)) from problem
+    ties = ("draw", "lot", *game.SEATS)
+    if settings.judge.tie not in ties:
+        raise ConfigError(f"judge.tie is {settings.judge.tie!r}; it can be {', '.join(ties)}")
     seats = _seats(settings, game.SEATS)
     agents = _agents(settings, seats)
     field = meetings.Field(
@@ -178,7 +181,7 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         ballots=settings.judge.ballots,
         rule=settings.judge.rule,
         tie=settings.judge.tie,
-        tags={str(name): tag for name, tag in settings.judge.tags.items()},
+        tags=settings.judge.tags.model_dump(),
     )
     return Experiment(
         name=settings.name or "",
@@ -277,9 +280,14 @@ def _spec(
     if extra is not None:
         seated = seated.model_copy(update=extra.model_dump(exclude_none=True))
     provider, _, rest = str(seated.model).partition("/")
-    refused = providers.get(provider, {}).get("refused", {})
-    dropped = [key for pattern, keys in refused.items() if fnmatch.fnmatch(rest, pattern) for key in keys]
+    settings = providers.get(provider, {})
+    dropped = [
+        key for pattern, keys in settings.get("refused", {}).items() if fnmatch.fnmatch(rest, pattern) for key in keys
+    ]
     sampling = replace(seated.sampling(), **dict.fromkeys(dropped))
+    if sampling.max_output_tokens is None and settings.get("max_output_tokens"):
+        # Some APIs want a limit; what is sent is recorded.
+        sampling = replace(sampling, max_output_tokens=settings["max_output_tokens"])
     return AgentSpec(name, str(seated.model), seated.system, sampling)
 
 

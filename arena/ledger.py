@@ -31,6 +31,10 @@ SYNC_EVERY_S = 0.5
 """How often whoever plays calls `sync`, so that a loss of power takes no more than this."""
 
 
+# macOS has no fdatasync.
+_SYNC = getattr(os, "fdatasync", os.fsync)
+
+
 class LedgerError(Exception):
     """A ledger that cannot be written or read: locked by another process, or damaged. The message names the place."""
 
@@ -85,7 +89,7 @@ class Ledger:
     def sync(self) -> None:
         """Force what was written to the disk."""
         if self._dirty:
-            os.fdatasync(self._file)
+            _SYNC(self._file)
             self._dirty = False
 
     def close(self) -> None:

@@ -238,6 +238,7 @@ def _rejudge(chosen: argparse.Namespace) -> int:
 def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     import asyncio
 
+    from agents.models.errors import ModelError
     from arena import config, local, run
 
     sections = config.sections(opened.experiment)
@@ -251,7 +252,8 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         )
     except (KeyboardInterrupt, asyncio.CancelledError):
         stopped_by = "interrupted"
-    except BaseException:
+    except ModelError as problem:
+        run.finish(opened, problem.kind)
         print(f"arena: stopped; what was answered is kept: arena resume {opened.folder}", file=sys.stderr)
         raise
     tables = run.finish(opened, stopped_by)

@@ -46,12 +46,17 @@ class Game(_Settings):
     prompts: dict[str, str]
 
 
+class JudgeTags(_Settings):
+    choice: str
+    probability: str
+
+
 class Judge(_Settings):
     judges: dict[str, Named]
     ballots: int = Field(ge=1)
     rule: Literal["most_votes", "larger_sum"]
     tie: str
-    tags: dict[Literal["choice", "probability"], str]
+    tags: JudgeTags
     prompts: dict[str, str]
 
 

@@ -1,0 +1,147 @@
+"""The record: what was written is read back, and what is damaged is located and owed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arena import ledger
+from arena.forms import Speech
+from arena.history import History
+from arena.replay import Diverged, request_digest
+from arena.types import (
+    Answer,
+    Ask,
+    Call,
+    CallKey,
+    Completion,
+    Failure,
+    Message,
+    Occasion,
+    Request,
+    Sampling,
+    Usage,
+)
+
+OCCASION = Occasion(0, 0, Ask(0, 0, "s", "debater", 1, "opening", Speech(), "", {}, str), 0)
+
+
+def call(step: int = 0, slot: int = 0, number: int = 0, attempt: int = 0, text: str = "?") -> Call:
+    request = Request("test/a", (Message("user", text),), Sampling(), OCCASION)
+    return Call("m", CallKey(step, slot, number, attempt), "proposition", request, request_digest(request))
+
+
+def written(folder: Path, *records: tuple[Call, Answer | None]) -> Path:
+    book = ledger.Ledger(folder)
+    book.begin({"game": "x"})
+    for made, answer in records:
+        book.intent(made, 0.5)
+        if answer is not None:
+            book.answer(made, answer)
+    book.close()
+    return folder
+
+
+texts = st.text(st.characters(exclude_categories=[]))
+completions = st.builds(
+    Completion,
+    text=texts,
+    finish=st.sampled_from(["stop", "length", "refusal", "unknown"]),
+    usage=st.builds(Usage, *[st.integers(0, 10**9)] * 5),
+    reasoning=st.none() | texts,
+    model=st.none() | texts,
+    cost_usd=st.none() | st.floats(0, 100),
+    latency_s=st.floats(0, 1000),
+    tries=st.integers(1, 9),
+    started_at=st.floats(0, 2e9),
+)
+
+
+@given(answer=completions | st.builds(Failure, texts, texts, st.integers(1, 9), st.floats(0, 2e9)))
+def test_any_answer_is_read_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, answer: Answer) -> None:
+    folder = written(tmp_path_factory.mktemp("ledger"), (call(), answer))
+    assert ledger.read(folder).history("m").answer(call()) == answer
+
+
+def test_an_intent_without_a_reply_was_in_flight_and_is_owed(tmp_path: Path) -> None:
+    history = ledger.read(written(tmp_path, (call(), None))).history("m")
+    assert [entry.key for entry in history.in_flight()] == [call().key]
+    assert history.in_flight()[0].most_usd == 0.5
+    assert history.answer(call()) is None
+
+
+def test_a_call_asked_again_after_a_crash_keeps_both_records(tmp_path: Path) -> None:
+    history = ledger.read(written(tmp_path, (call(), None), (call(), Completion("yes")))).history("m")
+    assert history.answer(call()) == Completion("yes")
+    assert len(history.in_flight()) == 1
+
+
+@given(cut=st.integers(1, 400))
+def test_a_torn_last_line_is_owed_again_and_the_rest_is_used(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = written(tmp_path_factory.mktemp("ledger"), (call(0), Completion("one")), (call(1), Completion("two")))
+    segment = folder / "0001.jsonl"
+    whole = segment.read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    segment.write_bytes(whole[: -min(cut, last)])
+    reading = ledger.read(folder)
+    assert reading.history("m").answer(call(0)) == Completion("one")
+    assert reading.history("m").answer(call(1)) is None
+    assert not reading.damaged
+
+
+def test_a_damaged_line_is_located(tmp_path: Path) -> None:
+    folder = written(tmp_path, (call(0), Completion("one")), (call(1), Completion("two")))
+    segment = folder / "0001.jsonl"
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[2] = b"\x00\xff{" + lines[2][3:]
+    segment.write_bytes(b"".join(lines))
+    reading = ledger.read(folder)
+    assert reading.damaged == ("0001.jsonl:3",)
+    assert reading.history("m").answer(call(0)) is None
+
+
+def test_another_question_at_the_same_place_diverges_and_says_where(tmp_path: Path) -> None:
+    history = ledger.read(written(tmp_path, (call(2), Completion("yes")))).history("m")
+    with pytest.raises(Diverged, match="step 2, seat proposition"):
+        history.answer(call(2, text="something else?"))
+
+
+def test_what_followed_from_a_lost_record_is_not_taken(tmp_path: Path) -> None:
+    kept = [call(1), call(0, slot=1), call(0, slot=0, attempt=1)]
+    history = ledger.read(written(tmp_path, *((made, Completion("x")) for made in kept))).history("m")
+    assert history.answer(call(0)) is None
+    assert history.answer(call(0, slot=1)) == Completion("x")
+    assert history.answer(call(0, attempt=1)) is None
+    assert history.answer(call(1)) is None
+
+
+def test_each_writer_has_a_segment_of_its_own(tmp_path: Path) -> None:
+    written(tmp_path, (call(0), Completion("one")))
+    written(tmp_path, (call(1), Completion("two")))
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["0001.jsonl", "0002.jsonl"]
+    assert ledger.read(tmp_path).history("m").answer(call(1)) == Completion("two")
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    first = ledger.Ledger(tmp_path / "ledger")
+    with pytest.raises(ledger.LedgerError, match="another process"):
+        ledger.Ledger(tmp_path / "ledger")
+    first.close()
+    ledger.Ledger(tmp_path / "ledger").close()
+
+
+def test_failures_stand_until_they_are_asked_again_on_request(tmp_path: Path) -> None:
+    failed = Failure("not_found", "nobody")
+    folder = written(tmp_path, (call(), failed))
+    assert ledger.read(folder).history("m").answer(call()) == failed
+    book = ledger.Ledger(folder)
+    book.retry("m")
+    book.close()
+    assert ledger.read(folder).history("m").answer(call()) is None
+
+
+def test_a_match_of_which_nothing_is_known_owes_everything() -> None:
+    assert History("m").answer(call()) is None
