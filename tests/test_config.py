@@ -593,9 +593,7 @@ def test_a_limit_takes_the_first_topics(limit: int) -> None:
     ],
 )
 def test_a_parameter_that_a_model_refuses_is_not_sent(model: str, sent: float | None) -> None:
-    experiment = made(
-        f"seats.proposition.model={model}", "seats.proposition.temperature=0.5", "topics.limit=1", "judge=none"
-    )
+    experiment = edited(base(), put("agents.one", {"model": model, "temperature": 0.5}))
     assert experiment.matches[0].players["proposition"].sampling.temperature == sent
     told = [f"{model} refuses temperature: 0.5 is not sent"] if sent is None else []
     assert config.refused(experiment) == told

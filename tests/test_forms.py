@@ -382,7 +382,6 @@ def test_a_misspelt_block_beside_a_good_one_is_refused(damaged: str, guard: Guar
         "Thank you. **Private Bet Logic:** hush",
         "**Private Bet Logic (not shown to the other side)**\nhush",
         "(Private Bet Logic) hush",
-        pytest.param("<b>Private Bet Logic</b> hush", marks=pytest.mark.xfail(strict=True, reason="HTML is not seen")),
         "Private Bet Logic\n-----------------\nhush",
         "| Private Bet Logic | hush |",
     ],
@@ -400,6 +399,21 @@ def test_words_around_a_private_answer_without_a_speech_do_no_harm() -> None:
 def test_two_parts_do_not_share_a_tag() -> None:
     with pytest.raises(ValueError, match="bet_amount"):
         Parts({"speech": Speech(), "private": Confidence("bet_amount"), "public": Confidence("bet_amount")})
+
+
+@pytest.mark.xfail(strict=True, reason="emphasis by underscores, code and HTML are not seen as a heading's markup")
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "__Bet Logic__ hush",
+        "_Bet Logic:_ hush",
+        "`Bet Logic Private` hush",
+        "<b>Private Bet Logic</b> hush",
+        "<strong>Bet Amount</strong>: hush",
+    ],
+)
+def test_a_heading_in_other_markup_is_refused(heading: str) -> None:
+    assert reason(f"Speech.\n{heading}\n{STUDY_GOOD}")
 
 
 # ------------------------------------------------------------------ verdicts
@@ -577,7 +591,7 @@ def tags_of(draw: st.DrawFn, name: str, slash: str) -> str:
                 f"({slash}{name}>)",
                 f"<{slash}\\{name}>",
                 f"< {slash}{name} :",
-            ]  # fmt: skip
+            ]
         )
     )
 

@@ -150,9 +150,7 @@ def test_it_is_a_tie_exactly_when_the_highest_score_is_shared(
 def test_the_order_of_the_ballots_does_not_matter(
     cast: list[Ballot], rule: Rule, tie: str, seed: int, data: st.DataObject
 ) -> None:
-    one, other = (
-        decide(said, seed, rule=rule, tie=tie) for said in (cast, data.draw(st.permutations(cast)))
-    )
+    one, other = (decide(said, seed, rule=rule, tie=tie) for said in (cast, data.draw(st.permutations(cast))))
     assert (one.winner, one.how) == (other.winner, other.how)
     assert one.margin == pytest.approx(other.margin)
 

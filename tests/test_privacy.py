@@ -88,18 +88,26 @@ def test_a_private_word_is_in_no_request_of_another_seat(
     made = experiment(game, tmp_path_factory.getbasetemp(), **params)
     match = Setting(made).match(made.matches[0])
     requests: list[tuple[str, str]] = []
+    said: list[str] = []
 
     class Marked(Seeded):
         async def complete(self, request: Request) -> Completion:
             seat = request.occasion.ask.seat
             requests.append((seat, "\n".join(message.content for message in request.messages)))
             answer = await super().complete(request)
-            return replace(answer, text=answer.text.replace("(Simulated reasoning.)", f"secret-{seat}-"))
+            said.append(answer.text)
+            return replace(answer, text=answer.text.replace("Simulated reasoning.", f"secret-{seat}-"))
 
     asyncio.run(_walk(Walk(match), Marked(failing=0.0)))
+    assert game != "debate" or params["reasoning"] == "off" or "Simulated reasoning." in str(said) or not _aside(params)
     for seat, text in requests:
         for other in match.agents:
             assert other == seat or f"secret-{other}-" not in text
+
+
+def _aside(params: dict[str, Any]) -> bool:
+    """Whether private reasoning is asked for at all."""
+    return params["private_confidence"] != "off" or params["public_confidence"]
 
 
 def test_a_leaking_table_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
