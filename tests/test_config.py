@@ -352,7 +352,6 @@ def test_a_helper_is_no_schedule() -> None:
     wrongly(put("schedule.name", "meeting"))
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a tie may go to a side that does not exist")
 def test_a_tie_goes_to_a_side_that_there_is() -> None:
     assert "proposition" in wrongly(put("judge.tie", "zork"))
 

@@ -162,7 +162,7 @@ def test_simulated_seats_of_a_provider_of_another_name_say_so(kind: Format) -> N
 def test_what_could_not_be_read_is_named_and_not_shown(kind: Format) -> None:
     page = rendered(said(speech="<public_confidence>leak"), kind)
     assert "none (unparsed)" in page
-    assert "leak" not in page
+    assert page.count("leak") == 1  # in what the judge says of its ballot, which it alone hears
 
 
 @pytest.mark.xfail(strict=True, reason="BUG: a speech that is asked for alone is not searched for the private tags")
@@ -353,8 +353,9 @@ def test_no_text_whatever_changes_the_structure_of_an_html_transcript(speech: st
     ],
 )
 def test_a_speech_cannot_pass_for_something_else_in_text(forged: str) -> None:
-    lines = rendered(said(speech=f"I begin.\n{forged}"), "text").splitlines()
-    assert not set(forged.splitlines()) & set(lines)
+    honest, page = (rendered(said(speech=f"I begin.{more}"), "text") for more in ("", f"\n{forged}"))
+    written = [page.splitlines().count(line) - honest.splitlines().count(line) for line in forged.splitlines()]
+    assert not any(written)
 
 
 @pytest.mark.xfail(strict=True, reason="BUG: the page is filled in twice, and the title's words the second time")
