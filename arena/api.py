@@ -33,9 +33,11 @@ def load(*runs: str | Path) -> Tables:
     loaded = [(Path(folder), frames.read(Path(folder) / "tables")) for folder in runs]
     if len(loaded) == 1:
         return Tables(**loaded[0][1])
+    words = [folder.resolve().name for folder, _ in loaded]
+    labels = words if len(set(words)) == len(words) else [str(folder) for folder, _ in loaded]
     joined: dict[str, pd.DataFrame] = {}
     for name in frames.COLUMNS:
-        several = [tables[name].assign(run=folder.name) for folder, tables in loaded]
+        several = [tables[name].assign(run=label) for label, (_, tables) in zip(labels, loaded, strict=True)]
         table = pd.concat(several, ignore_index=True)
         joined[name] = table[["run", *frames.COLUMNS[name]]].astype({"run": "string"})
     return Tables(**joined)

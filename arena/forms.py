@@ -137,11 +137,14 @@ class Verdict:
 class Parts:
     """Several forms that one completion answers, by part name. At most one of them is free text.
 
-    Raises ValueError when two of them share a tag.
+    `guarded` names the tags that free text may not mention, since what stands beside them is private: by default the
+    tags of these forms; a seat that is asked for private parts in another completion has those guarded here too.
+    Raises ValueError when two forms share a tag.
     """
 
     forms: Mapping[str, Form]
     guard: Guard = "headings"
+    guarded: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if shared := {tag for tag in self.tags if self.tags.count(tag) > 1}:
@@ -161,7 +164,7 @@ class Parts:
                 return value
             values[name] = value
         if any(not form.tags for form in self.forms.values()):
-            for tag in self.tags:
+            for tag in self.tags if self.guarded is None else self.guarded:
                 if found := _named(tag, rest, self.guard):
                     return Malformed(f"{_quote(found)} stands outside a well-formed <{tag}>...</{tag}>")
         return values
@@ -303,9 +306,9 @@ _BRACKET_AFTER = re.compile(r"\s{0,3}/?\s{0,3}[>\]]")
 _LABEL_BEFORE = re.compile(r"(?:^|\n)[^\w\n]{0,12}$")
 _LABEL_AFTER = re.compile(r"[^\w\n]{0,6}[:=]")
 # A heading: at the start of a line or after punctuation, a few words before it at most; then its end, a colon, a number.
-_HEADING_BEFORE = re.compile(r"(?:^|\n|[^\w\s,'’])[^\w\n]{0,8}(?:[\w'’]{1,20}[ \t]{1,3}){0,3}$")
+_HEADING_BEFORE = re.compile(r"(?:^|\n|[^\w\s,'’]|_)(?:[^\w\n]|_){0,8}(?:[\w'’]{1,20}[ \t]{1,3}){0,3}$")
 _HEADING_AFTER = re.compile(
-    r"(?:[ \t]{1,3}\w{1,20}){0,2}(?:[ \t]{0,3}\([^()\n]{0,60}\))?[ \t]{0,3}(?:$|\n|[:=*_#)\]>|\d–—]|-(?!\w))"
+    r"(?:[ \t]{1,3}\w{1,20}){0,2}(?:[ \t]{0,3}\([^()\n]{0,60}\))?[ \t]{0,3}(?:$|\n|[:=*_#)\]<>`|\d–—]|-(?!\w))"
 )
 
 

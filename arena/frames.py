@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,8 @@ class Played:
     history: History
     agents: Mapping[str, AgentSpec]
     """Seat name to who sits there."""
+    simulated: Collection[str] = ()
+    """The models among them that are none."""
 
 
 def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
@@ -99,10 +101,12 @@ def write(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
     """Read a run's tables. Raises `FileNotFoundError`."""
-    return {
-        name: pd.read_parquet(folder / f"{name}.parquet").astype(types)  # pyright: ignore
-        for name, types in COLUMNS.items()
-    }
+    return {name: read_table(folder, name) for name in COLUMNS}
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """Read one of a run's tables. Raises `FileNotFoundError`, and pyarrow's errors for a file that is no table."""
+    return pd.read_parquet(folder / f"{name}.parquet").astype(COLUMNS[name])  # pyright: ignore
 
 
 # ------------------------------------------------------------------ rows

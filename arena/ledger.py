@@ -118,6 +118,8 @@ class Reading:
     """The digests that the run began with; None for a ledger without a first record."""
     damaged: tuple[str, ...]
     """Whole lines that could not be read, as `file:line`; what stood there is owed again."""
+    unannounced: tuple[str, ...]
+    """Answers without an intent before them: nobody asked."""
     torn: tuple[str, ...]
     """Last lines that a crash cut off; they are owed again too."""
 
@@ -130,6 +132,7 @@ def read(folder: Path) -> Reading:
     matches: dict[str, History] = {}
     sections: Mapping[str, str] | None = None
     damaged: list[str] = []
+    unannounced: list[str] = []
     torn: list[str] = []
     for path in _segments(folder):
         data = path.read_bytes()
@@ -144,13 +147,15 @@ def read(folder: Path) -> Reading:
                     sections = sections or record["sections"]
                     continue
                 history = matches.setdefault(record["match"], History(record["match"]))
-                _take(history, kind, record)
+                if not _take(history, kind, record):
+                    unannounced.append(f"{path.name}:{number}")
             except (ValueError, KeyError, TypeError):
                 damaged.append(f"{path.name}:{number}")
-    return Reading(matches, sections, tuple(damaged), tuple(torn))
+    return Reading(matches, sections, tuple(damaged), tuple(unannounced), tuple(torn))
 
 
-def _take(history: History, kind: str, record: Mapping[str, Any]) -> None:
+def _take(history: History, kind: str, record: Mapping[str, Any]) -> bool:
+    """Take in a record. False when it is an answer that no intent announced."""
     match kind:
         case "intent":
             entry = Entry(
@@ -163,7 +168,9 @@ def _take(history: History, kind: str, record: Mapping[str, Any]) -> None:
         case "reply" | "failure":
             answer = _answer(kind, record["answer"])
             key = CallKey(*record["key"])
+            asked = history.entries.get(key)
             history.add(Entry(key, record["seat"], record["asked"], record["digest"], answer, answer.started_at))
+            return asked is not None and asked.answer is None
         case "retry":
             history.open_again()
             history.retried = True
@@ -171,6 +178,7 @@ def _take(history: History, kind: str, record: Mapping[str, Any]) -> None:
             history.ended, history.ended_at = record["decision"], record["at"]
         case _:
             raise ValueError(kind)
+    return True
 
 
 def _answer(kind: str, plain: Mapping[str, Any]) -> Answer:

@@ -15,12 +15,25 @@ from arena.progress import Progress, shown
 from arena.run import Run
 
 
-def ready(setting: match.Setting) -> Models:
-    """The models of an experiment. Raises `ProviderError` if one of them cannot be called, before anything is played."""
+def known(setting: match.Setting) -> Models:
+    """The models of an experiment, not yet connected. Raises `ProviderError` if one of them does not exist."""
     experiment = setting.experiment
     models = Models(experiment.providers, experiment.limits.timeout_s)
-    for name in {agent.model for spec in experiment.matches for agent in setting.specs(spec).values()}:
-        models.check(name)
+    for name in _names(setting):
+        models.known(name)
+    return models
+
+
+def _names(setting: match.Setting) -> list[str]:
+    specs = (setting.specs(spec).values() for spec in setting.experiment.matches)
+    return sorted({agent.model for agents in specs for agent in agents})
+
+
+def ready(setting: match.Setting) -> Models:
+    """The models of an experiment. Raises `ProviderError` if one of them cannot be called, before anything is played."""
+    models = known(setting)
+    for name in _names(setting):
+        models.model(name)
     return models
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from arena.run import Run
+    from arena.types import Experiment
 
 OK, INCOMPLETE, BAD, BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: every match reached an outcome; some did not; bad arguments or configuration; stopped by a budget;
@@ -168,56 +169,71 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.source and chosen.multirun:
         raise config.ConfigError("--from plays one experiment again; --multirun composes several: use one of them")
     if not chosen.multirun:
-        return _run_one(chosen, chosen.overrides)
-    jobs = config.multirun(chosen.overrides)
-    codes = [_run_one(chosen, job, f"job{number}") for number, job in enumerate(jobs)]
-    return max(codes)
+        resolved = _resolved(chosen, chosen.overrides)
+        if chosen.cfg:
+            return _print_configurations([resolved])
+        return _begin(*_ready(resolved, chosen.source), chosen, chosen.source)
+    jobs = [_resolved(chosen, job, f"job{n}") for n, job in enumerate(config.multirun(chosen.overrides))]
+    if chosen.cfg:
+        return _print_configurations(jobs)
+    # All are made ready before the first is played: a mistake in the last must not cost the others.
+    ready = [_ready(resolved, None) for resolved in jobs]
+    return max(_begin(*made, chosen, None) for made in ready)
 
 
-def _run_one(chosen: argparse.Namespace, overrides: Sequence[str], job: str | None = None) -> int:
+def _resolved(chosen: argparse.Namespace, overrides: Sequence[str], job: str | None = None) -> dict[str, Any]:
     from arena import config
 
     if chosen.source:
-        resolved = config.load(chosen.source, overrides)
+        resolved = config.load(chosen.source, overrides, chosen.config_dir)
         if not any(override.startswith("name=") for override in overrides):
             resolved["name"] = None
     else:
         resolved = config.compose(overrides, chosen.config_dir)
     if job is not None and resolved["name"] is not None:
         resolved["name"] = f"{resolved['name']}-{job}"
-    if chosen.cfg:
-        import yaml
-
-        print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120), end="")
-        return OK
-    return _begin(resolved, chosen, chosen.source)
+    return resolved
 
 
-def _begin(resolved: dict[str, Any], chosen: argparse.Namespace, base: Path | None) -> int:
-    from datetime import datetime
+def _print_configurations(configurations: Sequence[dict[str, Any]]) -> int:
+    import yaml
 
-    from arena import config, local, run
+    print(yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120), end="")
+    return OK
+
+
+def _ready(resolved: dict[str, Any], base: Path | None) -> tuple[Experiment, Any]:
+    """The experiment of a configuration and its models, checked; nothing is begun."""
+    from arena import config, local
     from arena.match import Setting
 
     experiment = config.experiment(resolved, base)
-    setting = Setting(experiment)
-    models = local.ready(setting)
-    for line in config.refused(experiment):
+    models = local.ready(Setting(experiment))
+    for line in experiment.refused:
         print(f"arena: {line}", file=sys.stderr)
-    runs = Path(resolved["runs"])
+    return experiment, models
+
+
+def _begin(experiment: Experiment, models: Any, chosen: argparse.Namespace, base: Path | None) -> int:
+    from datetime import datetime
+
+    from arena import config, run
+
+    runs = Path(experiment.resolved["runs"])
     folder = runs / (experiment.name or run.free_name(runs, experiment, datetime.now()))
-    opened = run.begin(folder, experiment, config.sections(experiment), config.files(resolved, base))
-    return _play(opened, models, chosen)
+    files = config.files(experiment.resolved, base)
+    return _play(run.begin(folder, experiment, config.sections(experiment), files), models, chosen)
 
 
 def _resume(chosen: argparse.Namespace) -> int:
     from arena import api, config, local
 
     for override in chosen.overrides:
-        if not override.startswith(("limits.", "provider.", "prices")):
+        key = override.partition("=")[0].lstrip("+")
+        if not key.startswith(("limits.", "provider.", "prices")) or ".presets" in key or ".scripts" in key:
             raise config.ConfigError(
-                f"{override}: a run is resumed as it began; only limits, provider and prices can change. "
-                f"To play something else: arena run --from {chosen.run} {override}"
+                f"{override}: a run is resumed as it began; only limits, prices and how providers are reached can "
+                f"change. To play something else: arena run --from {chosen.run} {override}"
             )
     opened = api.open_run(chosen.run, chosen.overrides)
     return _play(opened, local.ready(opened.setting), chosen)
@@ -229,10 +245,15 @@ def _rejudge(chosen: argparse.Namespace) -> int:
     from arena import api, config, rejudge
 
     source = api.open_run(chosen.run)
+    for override in chosen.overrides:
+        if override.lstrip("+~").partition("=")[0].partition(".")[0] not in rejudge.JUDGING:
+            raise config.ConfigError(
+                f"{override}: what is judged stays as it was played; {', '.join(rejudge.JUDGING)} can be set"
+            )
     composed = config.compose(chosen.overrides, chosen.config_dir)
     with tempfile.TemporaryDirectory() as folder:
-        resolved, _ = rejudge.configuration(source, composed, Path(folder))
-        return _begin(resolved, chosen, None)
+        resolved = rejudge.configuration(source, composed, Path(folder) / "given.jsonl")
+        return _begin(*_ready(resolved, chosen.run), chosen, chosen.run)
 
 
 def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
@@ -268,11 +289,11 @@ def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) 
     from arena.report import summary
 
     if as_json:
-        print(json.dumps({"run": str(opened.folder), **summary.facts(tables)}))
+        print(json.dumps({"run": str(opened.folder), **summary.facts(tables, opened.simulated)}))
         return
     from rich.console import Console
 
-    Console(soft_wrap=True).print(summary.rendered(tables))
+    Console(soft_wrap=True).print(summary.rendered(tables, opened.simulated))
     print(opened.folder)
 
 
@@ -280,13 +301,15 @@ def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) 
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    from arena import config
+    from arena import config, local
     from arena.match import Setting
     from arena.plan import SECONDS_A_CALL, TOKENS_A_SECOND, plan
     from arena.progress import clock, money
 
     experiment = config.experiment(config.compose(chosen.overrides, chosen.config_dir))
-    planned = plan(Setting(experiment))
+    setting = Setting(experiment)
+    local.known(setting)
+    planned = plan(setting)
     if chosen.json:
         print(json.dumps(planned.plain()))
         return OK
@@ -303,7 +326,9 @@ def _plan(chosen: argparse.Namespace) -> int:
         table.add_row(Text(share.model), f"{share.calls:,}", f"{share.input_tokens:,}", f"{share.output_tokens:,}", usd)
     agents = ", ".join(f"{name} ({n})" for name, n in planned.agents.items())
     console = Console(soft_wrap=True)
-    console.print(f"{planned.matches:,} matches on {planned.topics} topics between {agents}", highlight=False)
+    console.print(
+        f"{planned.matches:,} matches on {planned.topics} topics between {agents}", highlight=False, markup=False
+    )
     console.print(table)
     unknown = f" plus what {', '.join(planned.unpriced)} cost, which is not known" if planned.unpriced else ""
     console.print(
@@ -311,15 +336,17 @@ def _plan(chosen: argparse.Namespace) -> int:
         f"about {money(planned.cost_usd, 0)}{unknown}, and {clock(planned.seconds)} "
         f"at {experiment.limits.concurrency} calls at once.",
         highlight=False,
+        markup=False,
     )
     console.print(
         f"Estimated from speeches of the length of published ones, {TOKENS_A_SECOND:g} tokens a second and "
         f"{SECONDS_A_CALL:g} s a call; hidden reasoning, prompt caches and retries are not foreseen. Nothing was called.",
         highlight=False,
+        markup=False,
         style="dim",
     )
-    for line in config.refused(experiment):
-        console.print(f"Note: {line}", highlight=False)
+    for line in experiment.refused:
+        console.print(f"Note: {line}", highlight=False, markup=False)
     return OK
 
 
@@ -373,7 +400,6 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
 
 
 def _show(opened: Run, chosen: argparse.Namespace) -> int:
-    from arena import frames
     from arena.config import ConfigError
     from arena.replay import walk
     from arena.report import transcript
@@ -387,10 +413,7 @@ def _show(opened: Run, chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{many} {wanted!r}; `arena log ls {opened.folder}` lists their ids and names")
     history = opened.read().history(found[0].id)
     walked, _ = walk(opened.setting.match(found[0]), history)
-    experiment = opened.experiment
-    played = frames.Played(
-        found[0], experiment.condition, experiment.game, walked, history, opened.setting.specs(found[0])
-    )
+    played = opened.walked(walked, history)
     if chosen.json:
         print(
             json.dumps([{"kind": p.kind, "heading": p.heading, "text": p.text} for p in transcript.paragraphs(played)])
@@ -404,6 +427,7 @@ def _show(opened: Run, chosen: argparse.Namespace) -> int:
 def _verify(opened: Run, chosen: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from arena.report.transcript import inert
     from arena.verify import verify
 
     verified = verify(opened)
@@ -415,7 +439,7 @@ def _verify(opened: Run, chosen: argparse.Namespace) -> int:
     if verified.torn:
         print(f"Cut off by a crash and asked again: {', '.join(verified.torn)}.")
     for finding in verified.findings:
-        print(f"WRONG  {finding.check}: {finding.place}: {finding.problem}")
+        print(inert(f"WRONG  {finding.check}: {finding.place}: {finding.problem}"))
     if verified.findings:
         print(f"{len(verified.findings)} findings.")
         return INCOMPLETE

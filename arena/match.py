@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from agents.limits import Limiter
 from agents.llm import LLMAgent
@@ -16,7 +17,7 @@ from arena.history import History
 from arena.ledger import Ledger
 from arena.replay import Match, Walk
 from arena.table import Table, Tamper
-from arena.types import Agent, AgentSpec, Answer, Call, Completion, Experiment, Judging, MatchSpec, Play, Seat
+from arena.types import Agent, AgentSpec, Answer, Call, Completion, Experiment, Judging, MatchSpec, Outcome, Play, Seat
 from arena.wording import Wording
 from judges.panel import panel_rule
 
@@ -53,6 +54,14 @@ class Setting:
 
         return Match(spec, seats, agents, lay, play, self.experiment.attempts)
 
+    @property
+    def simulated(self) -> frozenset[str]:
+        """The models of the experiment that are none."""
+        providers = {name for name, settings in self.experiment.providers.items() if settings["api"] == "simulated"}
+        specs = [agent for spec in self.experiment.matches for agent in spec.players.values()]
+        models = {agent.model for agent in (*specs, *self.experiment.judging.judges.values())}
+        return frozenset(model for model in models if model.partition("/")[0] in providers)
+
     def specs(self, spec: MatchSpec) -> Mapping[str, AgentSpec]:
         """Seat name to who sits there, judges included."""
         return {**spec.players, **{seat.name: judge for seat, judge in self.panel.items()}}
@@ -85,7 +94,7 @@ class Caller:
             model, request, lambda: self._ledger.intent(call, most(self._prices, request))
         )
         if isinstance(answer, Completion):
-            answer = self._priced(request.model, answer)
+            answer = self._priced(request.model, _whole(answer))
         self._ledger.answer(call, answer)
         self._answered(call, answer)
         return answer
@@ -96,13 +105,20 @@ class Caller:
         return replace(answer, cost_usd=cost(self._prices, model, answer.usage))
 
 
+def _whole(answer: Completion) -> Completion:
+    """The completion without halves of characters, which JSON can carry and no table can."""
+    texts = {"text": answer.text, "reasoning": answer.reasoning}
+    return replace(answer, **{name: text and text.encode("utf-8", "replace").decode() for name, text in texts.items()})
+
+
 async def play(match: Match, history: History, caller: Caller, ledger: Ledger) -> Walk:
     """Play a match to its end and record it."""
     walk = Walk(match)
     outcome = await engine.play(walk, history, caller.ask)
-    decision = outcome.decision
-    ledger.end(
-        match.spec.id,
-        {"winner": decision.winner, "how": decision.how, "margin": decision.margin, "notes": list(outcome.notes)},
-    )
+    ledger.end(match.spec.id, ending(outcome))
     return walk
+
+
+def ending(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as its end record holds it."""
+    return {**asdict(outcome.decision), "notes": list(outcome.notes)}

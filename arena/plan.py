@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agents.models.registry import LOCAL
-from agents.models.simulated import Preset, SimulatedModel
 from agents.prices import cost
 from arena.match import Setting
-from arena.replay import Walk
-from arena.types import MatchSpec, Usage
+from arena.rehearsal import play as rehearsal_play
+from arena.rehearsal import stand_in
+from arena.types import Call, Completion, MatchSpec, Usage
 
 SAMPLE = 12
 """Matches that are played to measure a match."""
 SECONDS_A_CALL = 2.0
 TOKENS_A_SECOND = 60.0
 """An assumption about providers, stated with the estimate."""
-
-_STAND_INS = SimulatedModel(
-    {"speaker": Preset(opening=1.0, sd_seat=0.5, rounding=5), "judge": Preset(discernment=1.0, rounding=5)}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +106,16 @@ def plan(setting: Setting) -> Plan:
 
 def _measure(setting: Setting, spec: MatchSpec, seats: Mapping[str, _Seat]) -> int:
     """Play a match with stand-ins, add up what each seat is asked, and return how many calls follow one another."""
-    walk = Walk(setting.match(spec))
-    wanted = walk.start()
-    while wanted:
-        call = wanted.pop(0)
-        role = "judge" if call.request.occasion.ask.role == "judge" else "speaker"
-        completion = _STAND_INS.reply(replace(call.request, model=f"stand-in/{role}"))
+
+    def measured(call: Call) -> Completion:
+        completion = stand_in(call)
         seat = seats[call.seat]
         seat.calls += 1
         seat.input += completion.usage.input
         seat.output += completion.usage.output
-        wanted += walk.reply(call.key, completion)
-    return walk.table.step + 1
+        return completion
+
+    return rehearsal_play(setting, spec, measured).table.step + 1
 
 
 def _share(setting: Setting, model: str, share: _Seat) -> Share:

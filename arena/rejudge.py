@@ -12,37 +12,31 @@ from arena import frames
 from arena.run import Run, RunError
 from arena.types import Utterance
 
+JUDGING = ("judge", "limits", "provider", "prices", "name", "runs", "attempts")
+"""The keys that a judgement may change; all about the matches is the recorded run's."""
+
 
 def material(run: Run) -> Iterator[dict[str, Any]]:
-    """A row a finished match, as a list of matches takes it: who sat where, and what was said aloud."""
-    for played in run.played(run.read()):
-        if played.walk.outcome is None:
-            continue
-        spec = played.spec
-        yield {
-            "match": spec.name,
-            "topic": spec.question.text,
-            "topic_id": spec.question.id,
-            **{seat: agent.name for seat, agent in spec.players.items()},
-            "given": [asdict(said) for said in _aloud(played)],
-        }
+    """A row a finished match: its number in the plan, and what was said aloud."""
+    for number, played in enumerate(run.played(run.read())):
+        if played.walk.outcome is not None:
+            yield {"number": number, "match": played.spec.name, "given": [asdict(said) for said in _aloud(played)]}
 
 
 def _aloud(played: frames.Played) -> Iterator[Utterance]:
-    """What everybody at the table heard; the panel's ballots are not among it."""
-    players, everybody = set(played.spec.players), set(played.walk.table.seats)
+    """What everybody at the table heard of the players; the panel's ballots are not among it."""
+    everybody = set(played.walk.table.seats)
     for said in played.walk.table.transcript:
-        if said.seat in players and set(said.audience) >= everybody:
+        if said.seat in played.spec.players and set(said.audience) >= everybody:
             yield said
 
 
-def configuration(run: Run, composed: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
-    """The configuration of the new run, and the file (written into `folder`) that its matches stand in.
+def configuration(run: Run, composed: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration of the new run; what was said is written to `path`.
 
-    `composed` is what the user's overrides make of the default configuration; the judges are taken from it, everything
-    about the matches from the recorded run. Raises `RunError` when there is nothing to judge.
+    `composed` is what the user's overrides make of the default configuration. Raises `RunError` when there is nothing
+    to judge.
     """
-    path = folder / "matches.jsonl"
     count = 0
     with path.open("w", encoding="utf-8") as lines:
         for row in material(run):
@@ -53,18 +47,6 @@ def configuration(run: Run, composed: Mapping[str, Any], folder: Path) -> tuple[
             f"{run.folder} has no finished match to judge again; `arena resume {run.folder}` goes on with it"
         )
     recorded = run.experiment.resolved
-    agents = dict(recorded["agents"])
-    for spec in run.experiment.matches:
-        for agent in spec.players.values():
-            agents.setdefault(agent.name, {"model": agent.model})
-    resolved = dict(composed) | {
-        "condition": recorded["condition"],
-        "seed": recorded["seed"] if composed["seed"] == 0 else composed["seed"],
-        "game": {"name": "rejudge", "params": {}, "prompts": recorded["game"]["prompts"]},
-        "agents": agents,
-        "seats": {},
-        "topics": {"name": "recorded", "limit": None, "questions": []},
-        "schedule": {"name": "explicit", "mirrored": False, "repeats": 1},
-        "matches": str(path),
-    }
-    return resolved, path
+    game = {"name": "rejudge", "params": {}, "prompts": recorded["game"]["prompts"]}
+    judging = {key: composed[key] for key in JUDGING}
+    return {**recorded, **judging, "game": game, "given": str(path)}

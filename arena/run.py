@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import pandas as pd
 import yaml
 
 from arena import frames, ledger
+from arena.history import History
 from arena.match import Setting
-from arena.replay import walk
+from arena.replay import Walk, walk
 from arena.types import Experiment
 from arena.wording import digest
 
@@ -32,7 +34,7 @@ class RunError(ValueError):
     """A run directory that is not what it should be. The message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """A run directory with its experiment in place."""
 
@@ -55,9 +57,19 @@ class Run:
         for spec in self.experiment.matches:
             history = reading.history(spec.id)
             walked, _ = walk(self.setting.match(spec), history)
-            yield frames.Played(
-                spec, self.experiment.condition, self.experiment.game, walked, history, self.setting.specs(spec)
-            )
+            yield self.walked(walked, history)
+
+    def walked(self, walk: Walk, history: History) -> frames.Played:
+        """What tables and transcripts are made of."""
+        spec, experiment = walk.match.spec, self.experiment
+        return frames.Played(
+            spec, experiment.condition, experiment.game, walk, history, self.setting.specs(spec), self.simulated
+        )
+
+    @cached_property
+    def simulated(self) -> frozenset[str]:
+        """The models that are none."""
+        return self.setting.simulated
 
 
 def free_name(folder: Path, experiment: Experiment, now: datetime) -> str:

@@ -172,12 +172,16 @@ class LimitSettings(_Settings):
 class Settings(_Settings):
     """A run's whole configuration, as `experiment.yaml` holds it."""
 
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
     name: str | None
     runs: str
     condition: str
     seed: int
     attempts: int = Field(ge=1)
     matches: str | None
+    given: str | None = None
+    """Where `arena rejudge` keeps what was said in the matches that are judged again."""
     seats: dict[str, Seated]
     agents: dict[str, Named]
     game: Game
@@ -191,6 +195,7 @@ class Settings(_Settings):
 
     @model_validator(mode="after")
     def _safe_name(self) -> Settings:
-        if self.name is not None and not re.fullmatch(r"[\w][\w.+=,-]*", self.name):
-            raise ValueError(f"name: {self.name!r} must be a plain word (letters, digits, . _ - + = ,), not a path")
+        for key, word in (("name", self.name), ("condition", self.condition)):
+            if word is not None and not re.fullmatch(r"[\w][\w.+=,-]*", word):
+                raise ValueError(f"{key}: {word!r} must be a plain word (letters, digits, . _ - + = ,), not a path")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -64,6 +65,7 @@ class Table:
         self._seed = seed
         self._tamper = tamper
         self._asked: dict[tuple[int, str], str] = {}
+        self._turns: Counter[str] = Counter()
         self._briefs: dict[str, str] = {}
 
     # -------------------------------------------------------------- verbs
@@ -171,9 +173,11 @@ class Table:
     ) -> Ask:
         known = {**self._facts_for(seat), "phase": phase, "round": round, "form": form.forms, **facts}
         rendered = (self._wording.render(prompt, known) for prompt in prompts)
+        turn, self._turns[seat] = self._turns[seat], self._turns[seat] + 1
         return Ask(
             step=self.step,
             slot=slot,
+            turn=turn,
             seat=seat,
             role=self.seats[seat].role,
             round=round,

@@ -162,6 +162,8 @@ class Ask:
     """Part name to the seats that will hear it."""
     again: Callable[[str], str]
     """The words for asking once more, given the reason."""
+    turn: int = 0
+    """How often the seat was asked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,3 +375,5 @@ class Experiment:
     providers: Mapping[str, Mapping[str, Any]]
     prices: Mapping[str, Mapping[str, Any]]
     resolved: Mapping[str, Any]
+    refused: tuple[str, ...] = ()
+    """What was set for somebody and will not be sent, in words."""

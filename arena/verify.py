@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from arena import frames
+from arena import config, frames
 from arena.forms import Chosen
 from arena.history import History
 from arena.ledger import Reading
+from arena.match import ending
 from arena.replay import Diverged, Match, request_digest, walk
 from arena.run import Run
 from arena.table import Tamper
@@ -63,21 +64,19 @@ def verify(run: Run) -> Verified:
         if (walked.outcome is not None) != (history.ended is not None):
             ended = "has an end record and no outcome" if history.ended else "has an outcome and no end record"
             findings.append(Finding("ends", spec.name, ended))
-        elif walked.outcome is not None and history.ended is not None:
-            decision = walked.outcome.decision
-            if (decision.winner, decision.how) != (history.ended["winner"], history.ended["how"]):
-                findings.append(Finding("ends", spec.name, f"ends with {decision}, recorded is {history.ended}"))
+        elif walked.outcome is not None and (now := ending(walked.outcome)) != history.ended:
+            findings.append(Finding("ends", spec.name, f"ends with {now}, recorded is {history.ended}"))
         for seat in match.agents:
             views += sum(call.seat == seat for call in log.calls)
             findings += (Finding("privacy", spec.name, problem) for problem in leaks(match, history, log.calls, seat))
-        played.append(
-            frames.Played(spec, run.experiment.condition, run.experiment.game, walked, history, run.setting.specs(spec))
-        )
+        played.append(run.walked(walked, history))
     if not findings:
         findings += _tables(run, frames.tables(played))
     for stranger in set(reading.matches) - {spec.id for spec in run.experiment.matches}:
         findings.append(Finding("matches", stranger, "is in the ledger and not in the experiment"))
     findings += (Finding("ledger", place, "cannot be read") for place in reading.damaged)
+    findings += (Finding("ledger", place, "is an answer that nobody asked for") for place in reading.unannounced)
+    findings += _sections(config.sections(run.experiment), reading)
     return Verified(
         matches=len(run.experiment.matches),
         finished=finished,
@@ -109,6 +108,15 @@ class _Log:
         if answer is not None:
             self.calls.append(call)
         return answer
+
+
+def _sections(now: Mapping[str, str], reading: Reading) -> Iterator[Finding]:
+    if reading.sections is None:
+        yield Finding("experiment", "ledger", "does not say what experiment it was begun with")
+        return
+    for name, digest in now.items():
+        if reading.sections.get(name) != digest:
+            yield Finding("experiment", name, "has changed since the ledger was begun")
 
 
 # ------------------------------------------------------------------ privacy
@@ -169,15 +177,15 @@ def _another(said: Utterance) -> Utterance:
 # ------------------------------------------------------------------ tables
 
 
-def _tables(run: Run, derived: dict[str, pd.DataFrame]) -> Iterator[Finding]:
-    try:
-        stored = frames.read(run.folder / "tables")
-    except FileNotFoundError as problem:
-        yield Finding("tables", str(run.folder / "tables"), f"{problem.filename} is missing; `arena resume` makes it")
-        return
+def _tables(run: Run, derived: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     for name, table in derived.items():
+        place = f"{name}.parquet"
         try:
-            assert_frame_equal(stored[name].reset_index(drop=True), table.reset_index(drop=True))
+            stored = frames.read_table(run.folder / "tables", name)
+            assert_frame_equal(stored, table, check_exact=True)
+        except FileNotFoundError:
+            yield Finding("tables", place, f"is missing; `arena resume {run.folder}` makes it")
         except AssertionError as problem:
-            said = " ".join(str(problem).split())
-            yield Finding("tables", f"{name}.parquet", f"is not what the ledger says: {said[:300]}")
+            yield Finding("tables", place, f"is not what the ledger says: {' '.join(str(problem).split())[:300]}")
+        except (OSError, ValueError, KeyError) as problem:  # pyarrow's own errors are OSErrors and ValueErrors
+            yield Finding("tables", place, f"cannot be read: {' '.join(str(problem).split())[:300]}")

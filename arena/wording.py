@@ -37,7 +37,7 @@ class Wording:
             raise WordingError(f"there is no prompt {name!r}; there are {', '.join(sorted(self.prompts))}")
         try:
             return template.render(facts).strip()
-        except TemplateError as problem:
+        except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as problem:
             raise WordingError(f"prompt {name!r} cannot be filled in: {problem}") from problem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,15 +21,13 @@ def decide(ballots: Sequence[Ballot], seed: int, *, rule: Rule, tie: Tie) -> Dec
     `most_votes` counts one a ballot; `larger_sum` adds up the stated probabilities of the ballots for each option (the
     stated rule of arXiv:2505.19184, section 3). The margin is the difference between first and second over the total.
     """
+    if not ballots:
+        return Decision(None, "none")
     score = _scores(ballots, rule)
     total = sum(score.values())
-    if not total:
-        return Decision(None, "none")
-    ranked = sorted(score.items(), key=lambda item: (-item[1], item[0]))
-    best = ranked[0][1]
-    leaders = [option for option, points in ranked if abs(points - best) < 1e-9]
-    second = ranked[1][1] if len(ranked) > 1 else 0.0
-    margin = (best - second) / total
+    best, second = sorted([*score.values(), 0.0], reverse=True)[:2]
+    leaders = sorted(option for option, points in score.items() if points == best)
+    margin = (best - second) / total if total else 0.0
     if len(leaders) == 1:
         return Decision(leaders[0], rule, margin)
     if tie == "draw":
@@ -39,11 +38,11 @@ def decide(ballots: Sequence[Ballot], seed: int, *, rule: Rule, tie: Tie) -> Dec
 
 
 def _scores(ballots: Sequence[Ballot], rule: Rule) -> Mapping[str, float]:
-    score: dict[str, float] = {}
+    points: dict[str, list[float]] = {}
     for ballot in ballots:
-        points = 1.0 if rule == "most_votes" else ballot.probability or 0.0
-        score[ballot.choice] = score.get(ballot.choice, 0.0) + points
-    return score
+        points.setdefault(ballot.choice, []).append(1.0 if rule == "most_votes" else ballot.probability or 0.0)
+    # Summed exactly, and to nine digits, so that a tie is a tie in whatever order the ballots come.
+    return {option: round(math.fsum(given), 9) for option, given in points.items()}
 
 
 def panel_rule(rule: str, tie: str) -> Decide:

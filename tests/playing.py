@@ -44,13 +44,12 @@ def experiment(game: str, folder: Path, **params: Any) -> Experiment:
     resolved["limits"]["concurrency"] = 4
     resolved["runs"] = str(folder)
     if game == "rejudge":
-        resolved["matches"] = str(_recorded(folder))
-        resolved["schedule"] = {"name": "explicit", "mirrored": False, "repeats": 1}
+        resolved["given"] = str(_given(folder))
     return config.experiment(resolved)
 
 
-def _recorded(folder: Path) -> Path:
-    path = folder / "recorded.jsonl"
+def _given(folder: Path) -> Path:
+    path = folder / "given.jsonl"
     said = [
         {
             "step": step, "round": step + 1, "phase": phase, "seat": seat, "part": "speech", "audience": [],
@@ -59,11 +58,7 @@ def _recorded(folder: Path) -> Path:
         for step, phase in enumerate(("opening", "closing"))
         for seat in ("proposition", "opposition")
     ]  # fmt: skip
-    rows = [
-        {"match": name, "topic": "This house would.", "proposition": "a", "opposition": "b", "given": said}
-        for name in ("one", "two")
-    ]
-    path.write_text("\n".join(map(json.dumps, rows)))
+    path.write_text("\n".join(json.dumps({"number": number, "given": said}) for number in range(2)))
     return path
 
 

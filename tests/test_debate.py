@@ -664,9 +664,6 @@ def test_a_debater_that_quotes_the_others_attack_is_read_as_what_it_says_itself(
 UNASKED = "Speech. <private_reasoning>SECRET</private_reasoning> <private_confidence>91.91</private_confidence>"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a speech is searched for the tags of its own completion alone, not for the seat's private ones"
-)
 @pytest.mark.parametrize(
     "speech", [UNASKED, "Speech. **Private Reasoning:** SECRET", "Speech. <private_reasoning>SECRET"]
 )
@@ -683,9 +680,6 @@ def test_private_parts_in_a_completion_that_asks_for_none_reach_nobody(speech: s
     assert [call.key for call in others if "SECRET" in chat(call.request)] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a heading that says a public tag's name is refused, though nothing public can leak"
-)
 @pytest.mark.parametrize(
     "heading", ["**Public confidence:** courts live by it.", "2. Public Confidence - courts live by it."]
 )
@@ -729,9 +723,6 @@ def test_a_scripted_debate_is_read_line_by_line() -> None:
     assert [u.status for u in played.said(PRO, "private_confidence")] == ["ok", "repaired", "ok"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="turns are counted by replies that the seat remembers, and it forgets the private ones"
-)
 def test_a_script_goes_on_where_a_seat_does_not_remember_its_private_replies() -> None:
     lines = [line for n in range(3) for line in (turn("", 50 + n).strip(), f"Speech {n}.")]
     played = play(
@@ -740,9 +731,6 @@ def test_a_script_goes_on_where_a_seat_does_not_remember_its_private_replies() -
     assert [u.value for u in played.said(PRO, "speech")] == ["Speech 0.", "Speech 1.", "Speech 2."]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="turns are counted by replies that could be read, so a script stays at a missing one"
-)
 def test_a_script_goes_on_after_a_missing_turn() -> None:
     lines = ["nothing", turn("Two.", 60), turn("Three.", 70)]
     played = play(scripted({"gpt-4o": lines, "claude-sonnet-4": [turn("Uno.", 50)] * 3}))

@@ -401,7 +401,6 @@ def test_two_parts_do_not_share_a_tag() -> None:
         Parts({"speech": Speech(), "private": Confidence("bet_amount"), "public": Confidence("bet_amount")})
 
 
-@pytest.mark.xfail(strict=True, reason="emphasis by underscores, code and HTML are not seen as a heading's markup")
 @pytest.mark.parametrize(
     "heading",
     [

@@ -80,7 +80,9 @@ def test_a_call_asked_again_after_a_crash_keeps_both_records(tmp_path: Path) -> 
 
 
 @given(cut=st.integers(1, 400))
-def test_a_torn_last_line_is_owed_again_and_the_rest_is_used(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_torn_last_line_is_owed_again_and_the_rest_is_used(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     folder = written(tmp_path_factory.mktemp("ledger"), (call(0), Completion("one")), (call(1), Completion("two")))
     segment = folder / "0001.jsonl"
     whole = segment.read_bytes()

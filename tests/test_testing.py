@@ -200,7 +200,8 @@ def test_fill_in_depends_on_the_model_and_the_messages_only(prompt: str, model: 
 
 def test_fill_in_gives_the_same_in_another_process() -> None:
     code = (
-        f"from arena.testing import *; from arena.types import Message; print(fill_in(Exchange('openai', 'm', (Message('user', {ASKED!r}),), {{}}, 0)))"
+        "from arena.testing import *; from arena.types import Message;"
+        f"print(fill_in(Exchange('openai', 'm', (Message('user', {ASKED!r}),), {{}}, 0)))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     other = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True)

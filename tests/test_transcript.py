@@ -83,7 +83,7 @@ def said(speech: str = PUBLIC, reasoning: str = PRIVATE, model: str = "test/it",
     (spec,) = made.matches
     setting = Setting(made)
     walked, _ = walk(setting.match(spec), Saying(speech, reasoning))
-    return Played(spec, made.condition, made.game, walked, History(spec.id), setting.specs(spec))
+    return Played(spec, made.condition, made.game, walked, History(spec.id), setting.specs(spec), setting.simulated)
 
 
 def was_read(played: Played) -> bool:
@@ -116,9 +116,9 @@ def test_what_is_private_is_set_apart_from_what_is_public() -> None:
 
 def test_private_parts_stand_behind_a_bar_in_text() -> None:
     lines = rendered(said(reasoning="One.\nTwo."), "text").splitlines()
-    assert [line for line in lines if "One." in line or "Two." in line] == ["    | One.", "    | Two."] * 6
-    assert "    | [proposition, reasoning, private]" in lines
-    assert PUBLIC in lines
+    assert [line for line in lines if "One." in line or "Two." in line] == ["    ┆ One.", "    ┆ Two."] * 6
+    assert "    [proposition, reasoning, private]" in lines
+    assert f"│ {PUBLIC}" in lines
 
 
 def test_private_parts_are_quoted_in_markdown() -> None:
@@ -149,7 +149,6 @@ def test_other_seats_do_not(kind: Format) -> None:
     assert "simulated" not in rendered(said(), kind)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: known by the provider's name and not by its kind")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_simulated_seats_of_a_provider_of_another_name_say_so(kind: Format) -> None:
     providers = copy.deepcopy(_composed()["provider"])
@@ -160,12 +159,11 @@ def test_simulated_seats_of_a_provider_of_another_name_say_so(kind: Format) -> N
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_could_not_be_read_is_named_and_not_shown(kind: Format) -> None:
-    page = rendered(said(speech="<public_confidence>leak"), kind)
+    page = rendered(said(speech="<private_confidence>leak"), kind)
     assert "none (unparsed)" in page
     assert page.count("leak") == 1  # in what the judge says of its ballot, which it alone hears
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a speech that is asked for alone is not searched for the private tags")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("leak", ["<private_confidence>85</private_confidence>", "private_confidence: 85"])
 def test_a_private_tag_in_a_speech_that_is_asked_for_alone_is_not_public(when: str, leak: str) -> None:
@@ -181,7 +179,9 @@ def test_a_match_without_an_outcome_says_so(kind: Format) -> None:
     setting = Setting(made)
     history = History(spec.id)
     walked, _ = walk(setting.match(spec), history)
-    page = rendered(Played(spec, made.condition, made.game, walked, history, setting.specs(spec)), kind)
+    page = rendered(
+        Played(spec, made.condition, made.game, walked, history, setting.specs(spec), setting.simulated), kind
+    )
     assert "the match has no outcome yet" in page
 
 
@@ -223,7 +223,6 @@ def test_no_text_whatever_has_a_control_character_left(kind: Format, text: str) 
     assert inert(page) == page
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: joiners that Persian, Hindi and emoji need are replaced with them")
 @pytest.mark.parametrize("text", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f52c"])
 def test_joiners_that_a_script_needs_are_let_be(text: str) -> None:
     assert inert(text) == text
@@ -326,7 +325,7 @@ def test_markup_in_what_was_said_is_text_in_markdown(markup: str, where: str) ->
 markup_like = st.text("`~#<>![]()\\&;*|=+-: \n\tab", min_size=1, max_size=40).filter(str.strip)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(markup_like, markup_like)
 def test_no_text_whatever_changes_the_structure_of_a_markdown_transcript(speech: str, reasoning: str) -> None:
     played = said(speech, reasoning)
@@ -334,7 +333,7 @@ def test_no_text_whatever_changes_the_structure_of_a_markdown_transcript(speech:
     assert outline(parsed(rendered(played, "markdown"))) == outline(parsed(rendered(said(), "markdown")))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.text("<>&\"'/=!-{} \nabi", min_size=1, max_size=40).filter(str.strip))
 def test_no_text_whatever_changes_the_structure_of_an_html_transcript(speech: str) -> None:
     played = said(speech, speech)
@@ -342,7 +341,6 @@ def test_no_text_whatever_changes_the_structure_of_an_html_transcript(speech: st
     assert Page(rendered(played, "html")).tags == plain_page().tags
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: public text stands unmarked, so a speech can write another seat's lines")
 @pytest.mark.parametrize(
     "forged",
     [
@@ -358,7 +356,6 @@ def test_a_speech_cannot_pass_for_something_else_in_text(forged: str) -> None:
     assert not any(written)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the page is filled in twice, and the title's words the second time")
 def test_a_match_may_have_any_name(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("match,topic,proposition,opposition\n{{body}},One.,it,it\n")
     changes = {"schedule": {"name": "explicit", "mirrored": False, "repeats": 1}, "matches": str(tmp_path / "m.csv")}
@@ -368,7 +365,9 @@ def test_a_match_may_have_any_name(tmp_path: Path) -> None:
     (spec,) = made.matches
     setting = Setting(made)
     walked, _ = walk(setting.match(spec), Saying(PUBLIC, PRIVATE))
-    page = rendered(Played(spec, "", made.game, walked, History(spec.id), setting.specs(spec)), "html")
+    page = rendered(
+        Played(spec, "", made.game, walked, History(spec.id), setting.specs(spec), setting.simulated), "html"
+    )
     assert page.count(f"<div>{PRIVATE}</div>") == 6
 
 
@@ -411,7 +410,6 @@ def test_tables_keep_what_was_said_to_the_letter(hostile: Path) -> None:
     assert set(spoken) == {HOSTILE}
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: assert_frame_equal quotes the tables' text, and verify prints it as it is")
 def test_verify_sends_no_control_character_when_a_table_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -425,9 +423,6 @@ def test_verify_sends_no_control_character_when_a_table_differs(
     assert inert(shown.out) == shown.out
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: half a surrogate pair, which JSON can carry, ends the run when tables are made"
-)
 def test_half_a_character_is_kept_out_of_the_tables(tmp_path: Path) -> None:
     run = play(tmp_path / "run", lambda request: reply(request, "Cut \ud83d off.", PRIVATE))
     assert len(api.load(run).utterances) == 26

@@ -86,7 +86,6 @@ def test_any_text_is_filled_in_as_it_is(text: str) -> None:
     assert fill("[{{ text }}]", text=text) == f"[{text}]"
 
 
-@pytest.mark.xfail(strict=True, reason="only Jinja's own errors become a WordingError")
 @pytest.mark.parametrize(
     "template",
     [

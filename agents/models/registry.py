@@ -32,29 +32,31 @@ class Models:
 
         Raises `ProviderError`.
         """
-        provider, slash, rest = name.partition("/")
-        if not slash or not rest:
-            raise ProviderError(f"{name!r} is no model id: it is `provider/model`, for instance openai/gpt-4o")
+        provider = name.partition("/")[0]
         if provider not in self._open:
-            self._open[provider] = self._connect(provider, name)
+            self.known(name)
+            self._open[provider] = self._connect(provider)
         return self._open[provider]
 
-    def check(self, name: str) -> None:
-        """Raises `ProviderError` if the model could not be called: no such provider, no key, no such preset."""
-        model = self.model(name)
-        if isinstance(model, SimulatedModel):
-            try:
-                model.preset(name)
-            except LookupError as problem:
-                raise ProviderError(str(problem)) from problem
+    def known(self, name: str) -> None:
+        """Raises `ProviderError` if there is no such provider or preset. Nothing is connected, no key is needed."""
+        provider, _, rest = name.partition("/")
+        if not rest:
+            raise ProviderError(f"{name!r} is no model id: it is `provider/model`, for instance openai/gpt-4o")
+        if provider in self._open:
+            return
+        settings = self._providers.get(provider)
+        if settings is None:
+            there = ", ".join(sorted(self._providers))
+            raise ProviderError(f"{name!r} names the provider {provider!r}, which is not in conf/provider: {there}")
+        if settings["api"] == "simulated":
+            presets, preset = settings["presets"], rest.partition(":")[0]
+            if preset not in presets:
+                raise ProviderError(f"there is no preset {preset!r} for {name}; there are {', '.join(sorted(presets))}")
 
     def add(self, provider: str, model: Model) -> None:
         """Answer a provider's ids with this model, whatever the configuration says. For tests and notebooks."""
         self._open[provider] = model
-
-    def local(self, name: str) -> bool:
-        """Whether a model is a stand-in that costs nothing."""
-        return self._providers.get(name.partition("/")[0], {}).get("api") in LOCAL
 
     async def close(self) -> None:
         for model in self._open.values():
@@ -63,11 +65,8 @@ class Models:
                 await close()
         self._open.clear()
 
-    def _connect(self, provider: str, name: str) -> Model:
-        settings = self._providers.get(provider)
-        if settings is None:
-            known = ", ".join(sorted(self._providers))
-            raise ProviderError(f"{name!r} names the provider {provider!r}, which is not in conf/provider: {known}")
+    def _connect(self, provider: str) -> Model:
+        settings = self._providers[provider]
         api = settings["api"]
         if api in _BUILDERS:
             return _BUILDERS[api](provider, settings, self._timeout_s)

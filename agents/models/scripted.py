@@ -16,7 +16,7 @@ Script = Sequence[str | Sequence[str]]
 class ScriptedModel:
     """Completes requests of `scripted/<name>` from the script of that name.
 
-    Which turn it is stands in the request (it holds the seat's accepted turns), so a killed match goes on rightly.
+    Which turn it is stands in the ask, so a killed match goes on rightly.
     """
 
     scripts: Mapping[str, Script]
@@ -27,7 +27,7 @@ class ScriptedModel:
     def reply(self, request: Request) -> Completion:
         """Raises `NotFound` for a script that does not exist or is over."""
         name = request.model.partition("/")[2]
-        turn = sum(message.role == "assistant" for message in request.messages)
+        turn = request.occasion.ask.turn
         script = self.scripts.get(name)
         if script is None:
             raise NotFound(f"there is no script {name!r}; there are {', '.join(sorted(self.scripts)) or 'none'}")

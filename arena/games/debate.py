@@ -67,6 +67,12 @@ class Params:
         return "before" if self.public_confidence else "joint"
 
     @property
+    def private_tags(self) -> tuple[str, ...]:
+        """The tags that no speech may mention, in whichever completion they are asked for."""
+        confidence = () if self.private == "off" else (self.tags.private_confidence,)
+        return confidence if self.reasoning == "off" else (*confidence, self.tags.reasoning)
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """`opening`, `rebuttal`, `rebuttal_2` ..., `closing`."""
         rebuttals = ("rebuttal" if n == 1 else f"rebuttal_{n}" for n in range(1, self.rebuttals + 1))
@@ -99,7 +105,7 @@ class _Stage:
         own: Audience = NOBODY_ELSE if params.own_confidence == "shown" else NOBODY
         return table.ask_all(
             group,
-            Parts(self.forms, params.guard),
+            Parts(self.forms, params.guard, params.private_tags),
             prompt=self.prompts,
             audience={
                 "speech": EVERYONE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,8 +19,8 @@ MOST_AGENTS = 12
 Tables = Mapping[str, pd.DataFrame]
 
 
-def facts(tables: Tables) -> dict[str, Any]:
-    """The summary as plain values."""
+def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
+    """The summary as plain values. `simulated` names the models that are none."""
     matches, calls = tables["matches"], tables["calls"]
     spent = calls[calls["status"] != "in_flight"]
     models = set(tables["seats"]["model"])
@@ -34,7 +34,7 @@ def facts(tables: Tables) -> dict[str, Any]:
         "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
         "cost_usd": float(spent["cost_usd"].sum()),
         "unpriced_calls": int((spent["cost_usd"].isna() & spent["input_tokens"].notna()).sum()),
-        "simulated": sorted(model for model in models if model.startswith("simulated/")),
+        "simulated": sorted(models & set(simulated)),
         "confidence_by_phase": [
             {str(key): _plain(value) for key, value in row.items()} for row in by_phase(tables).to_dict("records")
         ],
@@ -49,9 +49,9 @@ def by_phase(tables: Tables) -> pd.DataFrame:
     return grouped.agg(mean="mean", n="count").reset_index()
 
 
-def rendered(tables: Tables) -> RenderableType:
+def rendered(tables: Tables, simulated: Collection[str]) -> RenderableType:
     """The summary for a terminal."""
-    known = facts(tables)
+    known = facts(tables, simulated)
     parts: list[RenderableType] = []
     if known["simulated"]:
         parts.append(Text(f"Simulated seats, no model: {', '.join(known['simulated'])}", style="yellow"))
@@ -69,7 +69,11 @@ def _confidence_table(tables: Tables, audience: str) -> Table:
     means = by_phase(tables)
     means = means[means["audience"] == audience].sort_values("round")
     phases = list(dict.fromkeys(means["phase"]))
-    table = Table(title=f"{audience.capitalize()} confidence of winning, mean in percent (n)", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{audience.capitalize()} confidence of winning, mean in percent (n)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     table.add_column("agent")
     for phase in phases:
         table.add_column(phase.replace("_", " "), justify="right")

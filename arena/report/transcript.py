@@ -34,7 +34,7 @@ def paragraphs(played: Played) -> Iterator[Paragraph]:
     yield Paragraph("title", spec.name, spec.question.text)
     for seat in played.walk.match.seats:
         agent = played.agents[seat.name]
-        simulated = " (simulated: no model wrote this)" if agent.model.startswith("simulated/") else ""
+        simulated = " (simulated: no model wrote this)" if agent.model in played.simulated else ""
         yield Paragraph("note", seat.name, f"{agent.model}{simulated}")
     phase = None
     for said in played.walk.table.transcript:
@@ -94,12 +94,17 @@ def _text(transcript: list[Paragraph]) -> str:
             case "phase":
                 lines += ["", heading, "-" * len(heading)]
             case "public":
-                lines += ["", f"[{heading}]", text]
+                lines += ["", f"[{heading}]", *_barred("\u2502 ", text)]
             case "private":
-                lines += ["", f"    | [{heading}, private]", *(f"    | {line}" for line in text.splitlines())]
+                lines += ["", f"    [{heading}, private]", *_barred("    \u2506 ", text)]
             case "missing":
                 lines += ["", f"[{heading}] {text}"]
     return "\n".join(lines) + "\n"
+
+
+def _barred(bar: str, text: str) -> list[str]:
+    """Model text behind a bar on every line, so that nothing in it can pass for a line of ours."""
+    return [f"{bar}{line}" for line in text.splitlines() or [""]]
 
 
 def _markdown(transcript: list[Paragraph]) -> str:
@@ -138,8 +143,8 @@ def _html(transcript: list[Paragraph]) -> str:
             case kind:
                 private = ", private" if kind == "private" else ""
                 body.append(f"<section class={kind}><h3>{heading}{private}</h3><div>{text}</div></section>")
-    title = html.escape(inert(transcript[0].heading))
-    return _PAGE.replace("{{title}}", title).replace("{{body}}", "\n".join(body))
+    before, between, after = _PAGE
+    return "".join([before, html.escape(inert(transcript[0].heading)), between, "\n".join(body), after])
 
 
 _PAGE = """<!doctype html>
@@ -156,12 +161,14 @@ section div { white-space: pre-wrap; overflow-wrap: anywhere }
 </style></head><body>
 {{body}}
 </body></html>
-"""
+""".replace("{{title}}", "{{body}}").split("{{body}}")
 
 
 def inert(text: str) -> str:
-    """The text with control and formatting characters made visible, line breaks and tabs aside."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in text)
+    """The text with control and formatting characters made visible; line breaks, tabs and what joins letters aside."""
+    return "".join(
+        c if c in "\n\t\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in text
+    )
 
 
 def _escaped(text: str) -> str:

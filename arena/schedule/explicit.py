@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arena.schedule.meeting import Field, Meeting, ScheduleError
+from arena.meetings import Field, Meeting, ScheduleError
 from arena.types import Question
 
 
@@ -12,20 +12,20 @@ def meetings(field: Field) -> list[Meeting]:
     if not field.rows:
         raise ScheduleError("schedule=explicit needs a list of matches: matches=FILE.csv")
     known = {question.id: question for question in field.questions} | {q.text: q for q in field.questions}
-    unnamed: dict[str, Question] = {}
+    named: dict[str, Question] = {}
     plan: list[Meeting] = []
     for number, row in enumerate(field.rows, start=1):
         empty = [column for column in ("topic", *field.candidates) if not str(row.get(column) or "").strip()]
         if empty:
             raise ScheduleError(f"row {number} of the list of matches has no {' and no '.join(empty)}")
         topic = str(row["topic"])
-        question = known.get(topic) or unnamed.setdefault(
-            topic, Question(str(row.get("topic_id") or f"topic_{len(unnamed) + 1}"), topic)
-        )
+        question = known.get(topic)
+        if question is None:
+            question = Question(str(row.get("topic_id") or f"topic_{len(named) + 1}"), topic)
+            known[topic] = question
+        if named.setdefault(question.id, question).text != question.text:
+            raise ScheduleError(f"row {number} of the list of matches: topic_id {question.id!r} stands for two motions")
         players = {seat: str(row[seat]).strip() for seat in field.candidates}
-        name, given = row.get("match"), tuple(row.get("given") or ())
-        plan += [
-            Meeting(players, question, repeat, str(name) if name else None, given=given)
-            for repeat in range(field.repeats)
-        ]
+        name = str(row["match"]) if row.get("match") else None
+        plan += [Meeting(players, question, repeat, name) for repeat in range(field.repeats)]
     return plan

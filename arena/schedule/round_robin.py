@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import product
 
-from arena.schedule.meeting import Field, Meeting, ScheduleError, on_every_question
+from arena.meetings import Field, Meeting, ScheduleError, on_every_question
 
 
 def meetings(field: Field) -> list[Meeting]:
     """Every unordered pairing of different agents, each on every question. Raises `ScheduleError` if there is none."""
     seated: dict[frozenset[str], dict[str, str]] = {}
-    fixed = all(len(agents) == 1 for agents in field.candidates.values())
+    fixed = set(field.filled) == set(field.candidates)
     for agents in product(*field.candidates.values()):
         if fixed or len(set(agents)) == len(agents):
             seated.setdefault(frozenset(agents), dict(zip(field.candidates, agents, strict=True)))

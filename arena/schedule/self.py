@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arena.schedule.meeting import Field, Meeting, ScheduleError, on_every_question
+from arena.meetings import Field, Meeting, ScheduleError, on_every_question
 
 
 def meetings(field: Field) -> list[Meeting]:

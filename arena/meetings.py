@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,6 @@ class Meeting:
     name: str | None = None
     mirror: bool = False
     """Whether it is the swapped one of its pair; its counterpart stands right before it."""
-    given: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class Field:
     candidates: Mapping[str, Sequence[str]]
     """Seat name to the agents who may sit there; a seat that the user filled has one."""
     questions: Sequence[Question]
+    filled: Collection[str] = ()
+    """The seats that the user filled."""
     repeats: int = 1
     mirrored: bool = True
     rows: Sequence[Mapping[str, Any]] = ()
