@@ -26,6 +26,7 @@ class Limiter:
         self._all = asyncio.Semaphore(limits.concurrency)
         per_model = limits.per_model or limits.concurrency
         self._each: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(per_model))
+        self._turn = asyncio.Lock()
         self._jitter = random.Random(0)
         self._stopped = asyncio.Event()
         self._idle = asyncio.Event()
@@ -51,6 +52,7 @@ class Limiter:
                 await turn.enter_async_context(self._all)
                 if self._stopped.is_set():
                     await _never()
+                await self.turn()
                 if tries == 0:
                     begun, started_at = time.monotonic(), time.time()
                     leaving()
@@ -79,6 +81,12 @@ class Limiter:
         except ModelError as problem:
             return problem
         return replace(completion, latency_s=time.monotonic() - sent)
+
+    async def turn(self) -> None:
+        """Wait for a turn at heavy work: one each round of the event loop, so that replies which have come meanwhile are
+        taken in, and recorded, before anybody acts on them or sends more."""
+        async with self._turn:
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Let nothing new leave. Calls under way are still answered."""

@@ -97,6 +97,7 @@ class Caller:
             answer = self._priced(request.model, _whole(answer))
         self._ledger.answer(call, answer)
         self._answered(call, answer)
+        await self._limiter.turn()
         return answer
 
     def _priced(self, model: str, answer: Completion) -> Completion:

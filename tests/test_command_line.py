@@ -234,6 +234,15 @@ def test_from_with_an_unknown_key_lists_what_was_allowed(arena: Arena, finished:
     assert "concurrency" in arena("run", "--from", finished, "limits.zork=1").err
 
 
+@pytest.mark.xfail(
+    strict=True, reason="BUG: `topics=file` is resolved before `topics.file=` is set: 'Missing mandatory value'"
+)
+def test_from_takes_other_topics_from_a_file(arena: Arena, finished: Path) -> None:
+    Path("mine.csv").write_text("text\nThis house would.\n")
+    said = arena("run", "--from", finished, "runs=runs", "name=other", "topics=file", "topics.file=mine.csv")
+    assert said.code == 0, said.err
+
+
 def test_from_what_is_no_run_is_refused(arena: Arena) -> None:
     said = arena("run", "--from", "nowhere")
     assert (said.code, "nowhere is no run directory" in said.err) == (2, True)
@@ -542,25 +551,17 @@ def test_a_run_without_a_finished_match_is_not_rejudged(arena: Arena, mine: Path
     assert not Path("runs/judged").exists()
 
 
-@pytest.mark.parametrize(
-    ("table", "column"),
-    [
-        ("matches", "mirror_of"),
-        ("matches", "repeat"),
-        ("seats", "temperature"),
-        ("seats", "system"),
-    ],
-)
-def test_rejudging_keeps_what_is_known_of_a_match(arena: Arena, table: str, column: str) -> None:
+def test_rejudging_keeps_what_is_known_of_a_match(arena: Arena) -> None:
     """Without it, a mirrored pair cannot be put together again."""
     seat = "seats.proposition={model: simulated/rational, temperature: 0.5, system: Be brief.}"
     arena("run", *SMALL, "~agents.escalating", seat, "schedule.repeats=2", "name=seated")
     arena("rejudge", "runs/seated", *OTHERS, "name=judged")
-    old, new = (frames.read(Path("runs") / name / "tables")[table] for name in ("seated", "judged"))
-    if table == "seats":
-        old, new = (rows[rows["role"] != "judge"] for rows in (old, new))
-    assert old[column].isna().tolist() == new[column].isna().tolist()
-    assert old[column].nunique() == new[column].nunique()
+    old, new = (frames.read(Path("runs") / name / "tables") for name in ("seated", "judged"))
+    players = [tables["seats"].query("role != 'judge'")[["temperature", "system"]] for tables in (old, new)]
+    matches = [tables["matches"][["mirror_of", "repeat"]] for tables in (old, new)]
+    for was, kept in (players, matches):
+        assert was.isna().to_numpy().tolist() == kept.isna().to_numpy().tolist()
+        assert was.nunique().to_dict() == kept.nunique().to_dict()
 
 
 @pytest.mark.parametrize(
@@ -788,10 +789,10 @@ def test_a_prompt_that_cannot_be_filled_in_leaves_nothing_behind(arena: Arena, h
     assert files(here) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the condition goes into the path, which then leaves runs/")
 def test_a_condition_does_not_lead_out_of_the_folder_of_runs(arena: Arena, here: Path) -> None:
-    arena("run", *SMALL, "condition=../out", "runs=inner/runs")
-    assert not [path for path in (here / "inner").iterdir() if path.name != "runs"]
+    said = arena("run", *SMALL, "condition=../out", "runs=inner/runs")
+    assert (said.code, "condition" in said.err) == (2, True)
+    assert files(here) == {}
 
 
 def test_no_command_is_answered_with_help(arena: Arena) -> None:

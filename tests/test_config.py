@@ -896,7 +896,7 @@ def identity(experiment: Experiment) -> tuple[Any, ...]:
     return [spec.id for spec in experiment.matches], config.sections(experiment)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(asking, max_size=2), asking)
 def test_experiments_in_which_a_seat_is_asked_something_else_have_another_identity(
     common: list[Edit], edit: Edit
@@ -905,7 +905,7 @@ def test_experiments_in_which_a_seat_is_asked_something_else_have_another_identi
     assert asked(one) == asked(other) or identity(one) != identity(other)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.lists(asking, max_size=3))
 def test_the_same_configuration_has_the_same_identity_and_asks_the_same(edits: list[Edit]) -> None:
     one, other = edited(base(), *edits), edited(base(), *edits)
@@ -913,7 +913,7 @@ def test_the_same_configuration_has_the_same_identity_and_asks_the_same(edits: l
     assert asked(one) == asked(other)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.lists(asking, max_size=3))
 def test_an_experiment_is_the_same_after_the_way_through_experiment_yaml(edits: list[Edit]) -> None:
     one = edited(base(), *edits)

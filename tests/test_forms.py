@@ -415,6 +415,32 @@ def test_a_heading_in_other_markup_is_refused(heading: str) -> None:
     assert reason(f"Speech.\n{heading}\n{STUDY_GOOD}")
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "bet\u200b_logic\u200b_private: hush",
+        "<bet_lo\u00adgic_private>hush</bet_lo\u00adgic_private>",
+        "\uff1cbet_logic_private\uff1ehush",
+        "<ｂｅｔ_ｌｏｇｉｃ_ｐｒｉｖａｔｅ>hush",
+        "bet＿logic＿private hush",
+    ],
+)
+@pytest.mark.parametrize("guard", ["literal", "headings"])
+def test_a_name_in_letters_that_look_alike_is_refused(named: str, guard: Guard) -> None:
+    assert reason(f"Speech.\n{named}\n{STUDY_GOOD}", turn(guard))
+
+
+def test_more_than_the_tags_of_a_reply_can_be_guarded() -> None:
+    form = Parts({"speech": Speech()}, guarded=("bet_logic_private",))
+    assert "stands outside" in reason("Speech. <bet_logic_private>hush</bet_logic_private>", form)
+
+
+def test_a_tag_that_is_not_guarded_may_be_named() -> None:
+    form = Parts({"speech": Speech(), "stated": Confidence("public_confidence")}, guarded=())
+    text = "**Public confidence:** courts live by it."
+    assert values(f"{text} <public_confidence>60</public_confidence>", form) == {"speech": text, "stated": 0.6}
+
+
 # ------------------------------------------------------------------ verdicts
 
 VERDICT = Verdict(("proposition", "opposition"))

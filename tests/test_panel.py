@@ -145,7 +145,7 @@ def test_it_is_a_tie_exactly_when_the_highest_score_is_shared(
     assert (decide(cast, seed, rule=rule, tie=tie).how == "tie") == shared
 
 
-@given(panels, rules, st.sampled_from(["draw", PRO]), seeds, st.data())
+@given(panels, rules, ties, seeds, st.data())
 def test_the_order_of_the_ballots_does_not_matter(
     cast: list[Ballot], rule: Rule, tie: str, seed: int, data: st.DataObject
 ) -> None:

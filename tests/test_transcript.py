@@ -67,6 +67,12 @@ def reply(request: Request, speech: str, reasoning: str) -> str:
     return form.render(values)
 
 
+@cache
+def _setting(model: str) -> Setting:
+    """Made once: to compile prompts takes longer than to walk a match."""
+    return Setting(experiment(model))
+
+
 class Saying:
     """A record in which everybody always said the same."""
 
@@ -79,9 +85,9 @@ class Saying:
 
 def said(speech: str = PUBLIC, reasoning: str = PRIVATE, model: str = "test/it", **changes: Any) -> Played:
     """A match in which that was said."""
-    made = experiment(model, **changes)
+    setting = _setting(model) if not changes else Setting(experiment(model, **changes))
+    made = setting.experiment
     (spec,) = made.matches
-    setting = Setting(made)
     walked, _ = walk(setting.match(spec), Saying(speech, reasoning))
     return Played(spec, made.condition, made.game, walked, History(spec.id), setting.specs(spec), setting.simulated)
 
