@@ -50,6 +50,9 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> di
     The user's folder (`config_dir`, or `./conf` where there is one) is searched before ours.
     """
     folders = _folders(config_dir)
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"{override}: expected KEY=VALUE, for instance topics.limit=3")
     overrides = [_open(override) for override in overrides]
     Plugins.instance().register(_UsersFolder)
     _UsersFolder.folder = folders[0] if len(folders) > 1 else None
@@ -78,7 +81,7 @@ def change(plain: Mapping[str, Any], overrides: Sequence[str], config_dir: Path 
     OmegaConf.set_struct(config, True)
     with _explained(overrides, config_dir):
         for override in OverridesParser.create().parse_overrides([_open(override) for override in overrides]):
-            _apply(config, override, config_dir)
+            _apply(config, override, overrides, config_dir)
     return _plain(OmegaConf.to_container(config, resolve=False))
 
 
@@ -109,11 +112,12 @@ def _open(override: str) -> str:
     return f"++{override}" if _OPEN.match(override) else override
 
 
-def _apply(config: Any, override: Override, config_dir: Path | None) -> None:
+def _apply(config: Any, override: Override, overrides: Sequence[str], config_dir: Path | None) -> None:
     key, value = override.key_or_group, override.value()
     if any((folder / key).is_dir() for folder in _folders(config_dir)):
         # A choice from a folder: what it holds is composed, and replaces what was recorded.
-        chosen = compose([f"{key}={value}"], config_dir)
+        within = [other for other in overrides if other.lstrip("+~").startswith(f"{key}.")]
+        chosen = compose([f"{key}={value}", *within], config_dir)
         with open_dict(config):
             config[key] = chosen[key]
     elif override.is_delete():

@@ -277,6 +277,9 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         run.finish(opened, problem.kind)
         print(f"arena: stopped; what was answered is kept: arena resume {opened.folder}", file=sys.stderr)
         raise
+    except Exception:
+        run.stopped(opened, "failed")
+        raise
     tables = run.finish(opened, stopped_by)
     _print_summary(opened, tables, chosen.json)
     if stopped_by == "interrupted":
@@ -382,7 +385,6 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
         print(json.dumps(rows))
         return OK
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -395,8 +397,16 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
         lost = f" ({row['in_flight']} in flight at a crash)" if row["in_flight"] else ""
         won = row["winner"] or (row["decision"] or "")
         table.add_row(row["match_id"], Text(inert(row["name"])), row["status"], won, f"{row['calls']}{lost}")
-    Console(soft_wrap=True).print(table)
+    _wide().print(table)
     return OK
+
+
+def _wide() -> Any:
+    """A console that does not fold what is piped on, so that lines can be searched."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=240)
 
 
 def _show(opened: Run, chosen: argparse.Namespace) -> int:

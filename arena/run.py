@@ -115,10 +115,15 @@ def finish(run: Run, stopped_by: str) -> dict[str, pd.DataFrame]:
     """Bring tables and manifest up to date with the ledger. Returns the tables."""
     tables = frames.tables(run.played(run.read()))
     frames.write(run.folder / "tables", tables)
-    manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest |= {"ended_at": _now(), "stopped_by": stopped_by}
-    _write_manifest(run.folder, manifest)
+    stopped(run, stopped_by)
     return tables
+
+
+def stopped(run: Run, by: str) -> None:
+    """Say in the manifest what a run was stopped by."""
+    manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest |= {"ended_at": _now(), "stopped_by": by}
+    _write_manifest(run.folder, manifest)
 
 
 def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError
@@ -18,6 +19,11 @@ class WordingError(ValueError):
     """A prompt that is missing, is no template, or speaks of something that is not there."""
 
 
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> Template:
+    return _ENVIRONMENT.from_string(text)
+
+
 class Wording:
     """Named prompts."""
 
@@ -26,7 +32,7 @@ class Wording:
         self._templates: dict[str, Template] = {}
         for name, text in self.prompts.items():
             try:
-                self._templates[name] = _ENVIRONMENT.from_string(text)
+                self._templates[name] = _compiled(text)
             except TemplateError as problem:
                 raise WordingError(f"prompt {name!r} is no template: {problem}") from problem
 

@@ -234,9 +234,6 @@ def test_from_with_an_unknown_key_lists_what_was_allowed(arena: Arena, finished:
     assert "concurrency" in arena("run", "--from", finished, "limits.zork=1").err
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: `topics=file` is resolved before `topics.file=` is set: 'Missing mandatory value'"
-)
 def test_from_takes_other_topics_from_a_file(arena: Arena, finished: Path) -> None:
     Path("mine.csv").write_text("text\nThis house would.\n")
     said = arena("run", "--from", finished, "runs=runs", "name=other", "topics=file", "topics.file=mine.csv")

@@ -947,18 +947,16 @@ def test_the_wording_of_every_prompt_is_part_of_the_identity(prompt: str) -> Non
     assert [spec.id for spec in one.matches] == [spec.id for spec in other.matches]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: what lies on the table before a rejudged match is in no digest")
 def test_what_is_judged_again_is_part_of_the_identity(tmp_path: Path) -> None:
     said = {
         "step": 0, "round": 1, "phase": "opening", "seat": "proposition", "part": "speech", "audience": [],
         "value": "Aye.", "text": "Aye.", "shown": "", "status": "ok",
     }  # fmt: skip
-    row = {"match": "m", "topic": "One.", "proposition": "rational", "opposition": "escalating"}
 
     def judged(text: str) -> Experiment:
         given = [said | {"value": text, "text": text}]
-        write(tmp_path / "matches.jsonl", json.dumps(row | {"given": given}))
-        resolved = composed("schedule=explicit", "game=rejudge") | {"matches": str(tmp_path / "matches.jsonl")}
+        path = write(tmp_path / "given.jsonl", json.dumps({"number": 0, "given": given}))
+        resolved = composed("game=rejudge") | {"given": str(path)}
         resolved["game"]["prompts"] = composed()["game"]["prompts"]
         return config.experiment(resolved)
 

@@ -383,7 +383,6 @@ def test_verify_finds_a_row_that_was_taken_out_of_a_table(mine: Path, name: str)
     assert (finding.check, finding.place) == ("tables", f"{name}.parquet")
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: compared with pandas' tolerance of 1e-5, and not for equality")
 def test_verify_finds_a_change_in_the_last_digit(mine: Path) -> None:
     table = arena.load(mine).confidences
     table["value"] = np.nextafter(table["value"].to_numpy(float), 0)
