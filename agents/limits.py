@@ -43,16 +43,16 @@ class Limiter:
 
         Rate limits, overload, timeouts and broken connections are retried with backoff, jitter and the provider's
         Retry-After; whatever fails for good comes back as a `Failure`. Bad credentials stop the run: nothing new
-        leaves, and the call does not return.
+        leaves.
         """
         begun, tries, started_at = time.monotonic(), 0, time.time()
         while True:
             async with AsyncExitStack() as turn:
                 await turn.enter_async_context(self._each[request.model])
                 await turn.enter_async_context(self._all)
-                if self._stopped.is_set():
-                    await _never()
                 await self.turn()
+                if self._stopped.is_set():
+                    await never()
                 if tries == 0:
                     begun, started_at = time.monotonic(), time.time()
                     leaving()
@@ -64,7 +64,7 @@ class Limiter:
                 case Authentication() as problem:
                     self.problem = problem
                     self.stop()
-                    await _never()
+                    return Failure(problem.kind, problem.message, tries, started_at)
                 case Transient() as problem:
                     wait_s = self._backoff(tries, problem.retry_after_s)
                     if tries >= self._limits.tries or time.monotonic() + wait_s - begun > self._limits.total_s:
@@ -120,7 +120,7 @@ class Limiter:
                 self._idle.set()
 
 
-async def _never() -> Never:
+async def never() -> Never:
     """Wait to be cancelled."""
     await asyncio.Event().wait()
     raise AssertionError

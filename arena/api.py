@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from agents.models.errors import ModelError
 from agents.models.registry import Models
 from arena import config, frames, local, run
 from arena.types import Experiment
@@ -65,11 +66,12 @@ async def play(
     else:
         opened = run.begin(target, experiment, sections, config.files(experiment.resolved))
     models = models or Models(opened.experiment.providers, opened.experiment.limits.timeout_s)
-    stopped_by = "failed"
     try:
         stopped_by = await local.play(opened, sections, models, quiet=quiet)
-    finally:
-        run.finish(opened, stopped_by)
+    except ModelError as problem:
+        run.finish(opened, problem.kind)
+        raise
+    run.finish(opened, stopped_by)
     return target
 
 

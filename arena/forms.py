@@ -189,6 +189,11 @@ def read(form: Form, completion: Completion) -> Mapping[str, Any] | Malformed:
     return parts(form).parse(completion.text)
 
 
+def written(form: Form, text: str) -> str:
+    """The tags of a form as they stand in a reply, a line each."""
+    return "\n".join(found.group() for tag in form.tags for found in _block(tag).finditer(text))
+
+
 def defuse(text: str, tags: tuple[str, ...]) -> str:
     """The text with every mention of the tags made inert, so that whoever quotes it is not read as using them."""
     for tag in tags:

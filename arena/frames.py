@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from arena.forms import Chosen, Confidence, Parts
+from arena.forms import Chosen, Confidence, Parts, written
 from arena.history import Entry, History
 from arena.replay import Walk
 from arena.types import AgentSpec, Ask, Completion, Failure, MatchSpec, Reply, Seat
@@ -46,6 +46,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "match_id": "string", "step": "Int64", "slot": "Int64", "call": "Int64", "attempt": "Int64",
         "seat": "string", "model": "string", "provider_model": "string", "input_tokens": "Int64",
         "cached_tokens": "Int64", "output_tokens": "Int64", "reasoning_tokens": "Int64", "cost_usd": "Float64",
+        "most_usd": "Float64",
         "latency_s": "Float64", "tries": "Int64", "finish": "string", "status": "string",
         "started_at": "datetime64[us, UTC]",
     },
@@ -212,12 +213,12 @@ def _confidences(played: Played) -> Iterable[Row]:
 
 
 def _raw(ask: Ask, reply: Reply, part: str) -> str:
-    """What stood in the tag where it was read, the whole reply or what went wrong where it was not."""
+    """The tag as the model wrote it where it was read, the whole reply or what went wrong where it was not."""
     if reply.missing:
         return reply.text or reply.problem or ""
     form = ask.form
     assert isinstance(form, Parts)
-    return form.forms[part].render(reply.values[part])
+    return written(form.forms[part], reply.text)
 
 
 def _verdicts(played: Played) -> Iterable[Row]:
@@ -242,14 +243,20 @@ def _calls(played: Played) -> Iterable[Row]:
     history = played.history
     stands = sorted(history.entries.values(), key=lambda entry: entry.key)
     for entry in stands:
-        yield _call(played.spec.id, entry, "in_flight" if entry.answer is None else "ok")
+        # In a match that has ended, a call that its walk did not take stands no more.
+        stands_no_more = played.walk.outcome is not None and entry.key not in history.used
+        yield _call(played.spec.id, entry, _status(entry, "superseded" if stands_no_more else "ok"))
     for entry in sorted(history.superseded, key=lambda entry: (entry.key, entry.at)):
-        yield _call(played.spec.id, entry, "in_flight" if entry.answer is None else "superseded")
+        yield _call(played.spec.id, entry, _status(entry, "superseded"))
+
+
+def _status(entry: Entry, answered: str) -> str:
+    return "in_flight" if entry.answer is None else answered
 
 
 def _call(match_id: str, entry: Entry, status: str) -> Row:
     row: Row = {"match_id": match_id, **entry.key._asdict(), "seat": entry.seat, "model": entry.model}
-    row |= {"status": status, "started_at": _when(entry.at)}
+    row |= {"status": status, "started_at": _when(entry.at), "most_usd": entry.most_usd}
     match entry.answer:
         case Completion() as answer:
             usage = answer.usage

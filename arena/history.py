@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arena.replay import Diverged
@@ -22,6 +22,8 @@ class Entry:
     """None for a call that was in flight when the process died: it counts as spent, and is asked again."""
     at: float
     most_usd: float | None = None
+    stale: bool = False
+    """Whether it stands only if it still fits: something before it is asked again on request."""
 
 
 @dataclass(slots=True)
@@ -36,24 +38,26 @@ class History:
     ended: Mapping[str, Any] | None = None
     ended_at: float | None = None
     started_at: float | None = None
-    retried: bool = False
-    _owed: CallKey | None = None
+    used: set[CallKey] = field(default_factory=set[CallKey])
+    """The calls that the walk has taken so far."""
+    _owed: list[CallKey] = field(default_factory=list[CallKey])
 
     def answer(self, call: Call) -> Answer | None:
-        """The recorded answer, None when the call is owed. Raises `Diverged`."""
+        """The recorded answer, None when the call is owed. Raises `Diverged`.
+
+        A record that answers something else than is asked now is no answer, and is asked again, in two cases: what it
+        followed from was lost (a loss of power can do that), or is being asked again on request.
+        """
         entry = self.entries.get(call.key)
-        if entry is not None and self._owed is not None and _follows(call.key, self._owed):
-            # Its predecessor was lost (a loss of power can do that), so what it answered is not what is asked now.
-            self._supersede(call.key)
-            entry = None
-        if entry is None or entry.answer is None:
-            self._owe(call.key)
+        if entry is None or entry.answer is None or _is_refused_key(entry.answer):
+            self._owed.append(call.key)
             return None
         if entry.digest == call.digest:
+            self.used.add(call.key)
             return entry.answer
-        if self.retried:
+        if entry.stale or any(_follows(call.key, owed) for owed in self._owed):
             self._supersede(call.key)
-            self._owe(call.key)
+            self._owed.append(call.key)
             return None
         raise Diverged(
             f"match {call.match}, step {call.key.step}, seat {call.seat}: the recorded call was asked something else "
@@ -61,16 +65,19 @@ class History:
         )
 
     def open_again(self) -> bool:
-        """Forget failures, so that they are asked again. True if there were any."""
+        """Forget failures, so that they are asked again, and let what came after them change. True if there were any."""
         failed = [key for key, entry in self.entries.items() if isinstance(entry.answer, Failure)]
         for key in failed:
             self._supersede(key)
         if failed:
-            self.retried, self.ended, self.ended_at = True, None, None
+            self.ended = self.ended_at = None
+            first = min(key.step for key in failed)
+            later = {key: replace(entry, stale=True) for key, entry in self.entries.items() if key.step > first}
+            self.entries |= later
         return bool(failed)
 
     def in_flight(self) -> list[Entry]:
-        """Intents without an answer: the calls that a crash interrupted."""
+        """Intents without an answer: the calls that were under way when the run was stopped or killed."""
         lost = [entry for entry in self.superseded if entry.answer is None]
         return lost + [entry for entry in self.entries.values() if entry.answer is None]
 
@@ -84,9 +91,10 @@ class History:
     def _supersede(self, key: CallKey) -> None:
         self.superseded.append(self.entries.pop(key))
 
-    def _owe(self, key: CallKey) -> None:
-        if self._owed is None or key.step < self._owed.step:
-            self._owed = key
+
+def _is_refused_key(answer: Answer) -> bool:
+    """A key that was refused says nothing of the call; with the right one it is asked again."""
+    return isinstance(answer, Failure) and answer.kind == "authentication"
 
 
 def _follows(key: CallKey, owed: CallKey) -> bool:

@@ -58,6 +58,7 @@ class Ledger:
         number = 1 + max((int(path.stem) for path in _segments(folder)), default=0)
         self._file = os.open(folder / f"{number:04}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._dirty = False
+        self._folder, self._broken = folder, ""
 
     def begin(self, sections: Mapping[str, str]) -> None:
         self._write({"kind": "run", "format": 1, "sections": dict(sections), "at": time.time()})
@@ -99,10 +100,17 @@ class Ledger:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
-        written = os.write(self._file, line)
-        if written != len(line):
-            # The torn line is this segment's last: nothing may be appended behind it.
-            raise LedgerError(f"only {written} of {len(line)} bytes could be written; is the disk full?")
+        if self._broken:
+            raise LedgerError(self._broken)
+        try:
+            problem = None if os.write(self._file, line) == len(line) else "a record was cut short"
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem:
+            # A torn line is its segment's last: nothing may be appended behind it.
+            cure = f"see to the disk, then: arena resume {self._folder.parent}"
+            self._broken = f"{self._folder} cannot be written ({problem}); {cure}"
+            raise LedgerError(self._broken)
         self._dirty = True
 
 
@@ -173,7 +181,6 @@ def _take(history: History, kind: str, record: Mapping[str, Any]) -> bool:
             return asked is not None and asked.answer is None
         case "retry":
             history.open_again()
-            history.retried = True
         case "end":
             history.ended, history.ended_at = record["decision"], record["at"]
         case _:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +150,10 @@ def _guarded(run: Any, chosen: argparse.Namespace) -> int:
         return _bad(f"Diverged: {problem}")
     except ModelError as problem:
         return _bad(f"{problem.kind}: {problem.message}")
+    except BrokenPipeError:
+        # Whoever reads has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except FileNotFoundError as problem:
         return _bad(f"{problem.filename}: there is no such file")
     except PermissionError as problem:
@@ -178,7 +184,13 @@ def _run(chosen: argparse.Namespace) -> int:
         return _print_configurations(jobs)
     # All are made ready before the first is played: a mistake in the last must not cost the others.
     ready = [_ready(resolved, None) for resolved in jobs]
-    return max(_begin(*made, chosen, None) for made in ready)
+    worst = OK
+    for made in ready:
+        code = _begin(*made, chosen, None)
+        if code in (INTERRUPTED, BUDGET):
+            return code
+        worst = max(worst, code)
+    return worst
 
 
 def _resolved(chosen: argparse.Namespace, overrides: Sequence[str], job: str | None = None) -> dict[str, Any]:
@@ -278,7 +290,8 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         print(f"arena: stopped; what was answered is kept: arena resume {opened.folder}", file=sys.stderr)
         raise
     except Exception:
-        run.stopped(opened, "failed")
+        with suppress(OSError):
+            run.stopped(opened, "failed")
         raise
     tables = run.finish(opened, stopped_by)
     _print_summary(opened, tables, chosen.json)
@@ -394,7 +407,7 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
     for column in ("match", "name", "status", "winner", "calls"):
         table.add_column(column, justify="right" if column == "calls" else "left")
     for row in rows:
-        lost = f" ({row['in_flight']} in flight at a crash)" if row["in_flight"] else ""
+        lost = f" ({row['in_flight']} under way when it was stopped)" if row["in_flight"] else ""
         won = row["winner"] or (row["decision"] or "")
         table.add_row(row["match_id"], Text(inert(row["name"])), row["status"], won, f"{row['calls']}{lost}")
     _wide().print(table)
@@ -445,7 +458,9 @@ def _verify(opened: Run, chosen: argparse.Namespace) -> int:
         print(json.dumps(asdict(verified)))
         return OK if not verified.findings else INCOMPLETE
     print(f"{verified.finished} of {verified.matches} matches finished; {verified.calls} recorded calls replayed.")
-    print(f"{verified.in_flight} calls were in flight at a crash; {verified.superseded} were asked again by request.")
+    print(
+        f"{verified.in_flight} calls were under way when the run was stopped; {verified.superseded} were asked again by request."
+    )
     if verified.torn:
         print(f"Cut off by a crash and asked again: {', '.join(verified.torn)}.")
     for finding in verified.findings:

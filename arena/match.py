@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from agents.limits import Limiter
+from agents.limits import Limiter, never
 from agents.llm import LLMAgent
 from agents.models.registry import Models
 from agents.prices import cost, most
@@ -17,7 +17,20 @@ from arena.history import History
 from arena.ledger import Ledger
 from arena.replay import Match, Walk
 from arena.table import Table, Tamper
-from arena.types import Agent, AgentSpec, Answer, Call, Completion, Experiment, Judging, MatchSpec, Outcome, Play, Seat
+from arena.types import (
+    Agent,
+    AgentSpec,
+    Answer,
+    Call,
+    Completion,
+    Experiment,
+    Failure,
+    Judging,
+    MatchSpec,
+    Outcome,
+    Play,
+    Seat,
+)
 from arena.wording import Wording
 from judges.panel import panel_rule
 
@@ -97,6 +110,8 @@ class Caller:
             answer = self._priced(request.model, _whole(answer))
         self._ledger.answer(call, answer)
         self._answered(call, answer)
+        if isinstance(answer, Failure) and answer.kind == "authentication":
+            await never()  # the run is being stopped: nobody acts on a key that was refused
         await self._limiter.turn()
         return answer
 

@@ -78,10 +78,6 @@ class Schedule(_Settings):
     repeats: int = Field(ge=1)
 
 
-class Runner(_Settings):
-    name: Literal["local"]
-
-
 class OpenAIProvider(_Settings):
     api: Literal["openai"]
     base_url: str | None = None
@@ -188,7 +184,6 @@ class Settings(_Settings):
     judge: Judge
     topics: Topics
     schedule: Schedule
-    runner: Runner
     provider: dict[str, Provider]
     prices: dict[str, Price]
     limits: LimitSettings

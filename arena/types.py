@@ -118,7 +118,7 @@ class Utterance:
     value: Any
     """What the part's form read; None when it is missing."""
     text: str
-    """The part as its speaker wrote it, tags included; empty when it is missing."""
+    """The part as its speaker is shown it again, its tags included; empty when it is missing."""
     shown: str
     """The part as others are shown it."""
     status: Status = "ok"

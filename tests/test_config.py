@@ -297,7 +297,6 @@ WRONG_VALUES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "limits.timeout_s": (-1, ("greater than 0", "-1")),
     "provider.openai.zork": (1, ("there is no such key",)),
     "provider.openai.api": ("zork", ("'zork'", "anthropic")),
-    "runner.name": ("zork", ("'local'", "'zork'")),
     "attempts": (0, ("greater than or equal to 1", "0")),
     "topics.limit": (0, ("greater than or equal to 1", "0")),
     "topics.questions.0.text": ("", ("at least 1 character",)),

@@ -14,8 +14,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from playing import GAMES, Seeded, assert_same, experiment, play, tables
 
+from agents.models.errors import NotFound
 from arena import ledger
 from arena.run import Run
+from arena.types import Completion, Request
 from arena.verify import verify
 
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -120,6 +122,24 @@ def test_failures_are_asked_again_only_on_request_and_the_rest_follows(tmp_path:
     retried = play(setting, tmp_path / "run", again, retry_failed=True)
     assert again.answered
     assert not len(tables(retried)["calls"].query("status == 'failed'"))
+    assert not verify_without_tables(retried)
+
+
+def test_a_retry_pays_for_nothing_that_still_fits(tmp_path: Path) -> None:
+    """A judge that could not be reached is asked again; the speeches and the other judge are not."""
+
+    class OneJudgeIsAway(Seeded):
+        async def complete(self, request: Request) -> Completion:
+            if request.model == "test/x":
+                raise NotFound("nobody there")
+            return await super().complete(request)
+
+    setting = experiment("debate", tmp_path)
+    play(setting, tmp_path / "run", OneJudgeIsAway(failing=0.0))
+    again = Seeded(failing=0.0, malformed=0.0)
+    retried = play(setting, tmp_path / "run", again, retry_failed=True)
+    assert {request.model for request in again.requests} == {"test/x"}
+    assert len(again.requests) == 2
     assert not verify_without_tables(retried)
 
 

@@ -665,7 +665,13 @@ UNASKED = "Speech. <private_reasoning>SECRET</private_reasoning> <private_confid
 
 
 @pytest.mark.parametrize(
-    "speech", [UNASKED, "Speech. **Private Reasoning:** SECRET", "Speech. <private_reasoning>SECRET"]
+    "speech",
+    [
+        UNASKED,
+        "Speech. **Private Reasoning:** SECRET",
+        "Speech. <private_reasoning>SECRET",
+        "SECRET <private_confidence>91</private_confidence>",
+    ],
 )
 @pytest.mark.parametrize("private", ["before", "after"])
 @pytest.mark.parametrize("public", [False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,13 +113,77 @@ def test_another_question_at_the_same_place_diverges_and_says_where(tmp_path: Pa
         history.answer(call(2, text="something else?"))
 
 
-def test_what_followed_from_a_lost_record_is_not_taken(tmp_path: Path) -> None:
-    kept = [call(1), call(0, slot=1), call(0, slot=0, attempt=1)]
-    history = ledger.read(written(tmp_path, *((made, Completion("x")) for made in kept))).history("m")
+LATER = [call(1), call(0, slot=0, attempt=1)]
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_what_followed_from_a_lost_record_is_not_taken_for_an_answer_to_something_else(
+    tmp_path: Path, later: Call
+) -> None:
+    history = ledger.read(written(tmp_path, (later, Completion("x")))).history("m")
     assert history.answer(call(0)) is None
-    assert history.answer(call(0, slot=1)) == Completion("x")
-    assert history.answer(call(0, attempt=1)) is None
-    assert history.answer(call(1)) is None
+    assert history.answer(replace(later, digest="another")) is None
+    assert [entry.key for entry in history.superseded] == [later.key]
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_what_followed_from_a_lost_record_and_still_fits_is_not_paid_again(tmp_path: Path, later: Call) -> None:
+    history = ledger.read(written(tmp_path, (later, Completion("x")))).history("m")
+    assert history.answer(call(0)) is None
+    assert history.answer(later) == Completion("x")
+
+
+def test_losses_in_two_slots_of_a_step_are_two_losses(tmp_path: Path) -> None:
+    kept = [call(0, slot=slot, attempt=1) for slot in (0, 1)]
+    history = ledger.read(written(tmp_path, *((made, Completion("x")) for made in kept))).history("m")
+    for slot in (0, 1):
+        assert history.answer(call(0, slot=slot)) is None
+    for made in kept:
+        assert history.answer(replace(made, digest="another")) is None
+
+
+def test_a_retry_lets_later_records_change_once_and_no_more(tmp_path: Path) -> None:
+    folder = written(tmp_path, (call(0), Failure("not_found", "nobody")), (call(1), Completion("old")))
+    book = ledger.Ledger(folder)
+    book.retry("m")
+    book.close()
+    history = ledger.read(folder).history("m")
+    assert history.answer(replace(call(1), digest="another")) is None
+    written(folder, (call(0), Completion("new")), (replace(call(1), digest="another"), Completion("new")))
+    again = ledger.read(folder).history("m")
+    assert again.answer(replace(call(1), digest="another")) == Completion("new")
+    with pytest.raises(Diverged):
+        again.answer(replace(call(1), digest="a third"))
+
+
+def test_a_key_that_was_refused_is_no_answer(tmp_path: Path) -> None:
+    history = ledger.read(written(tmp_path, (call(), Failure("authentication", "who are you?")))).history("m")
+    assert history.answer(call()) is None
+    assert not history.in_flight()
+
+
+def test_nothing_is_written_behind_a_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = ledger.Ledger(tmp_path / "ledger")
+    write = os.write
+    monkeypatch.setattr(ledger.os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+    with pytest.raises(ledger.LedgerError, match=r"cut short.*arena resume"):
+        book.begin({})
+    monkeypatch.undo()
+    with pytest.raises(ledger.LedgerError):
+        book.begin({})
+    book.close()
+    assert ledger.read(tmp_path / "ledger").torn == ("0001.jsonl:1",)
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    book = ledger.Ledger(tmp_path / "ledger")
+    monkeypatch.setattr(ledger.os, "write", full)
+    with pytest.raises(ledger.LedgerError, match="No space left on device"):
+        book.begin({})
+    book.close()
 
 
 def test_each_writer_has_a_segment_of_its_own(tmp_path: Path) -> None:

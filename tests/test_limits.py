@@ -153,7 +153,7 @@ def test_bad_credentials_stop_what_has_not_left_and_let_the_rest_come_in() -> No
     problem, calls, came = asyncio.run(stopped())
     assert isinstance(problem, Authentication)
     assert calls == 0
-    assert came == ["slow"]
+    assert came == ["closed", "slow"]
 
 
 def test_what_is_waited_for_can_be_seen() -> None:

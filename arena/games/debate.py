@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from arena.forms import Confidence, Guard, Parts, Reasoning, Speech
+from arena.forms import Confidence, Parts, Reasoning, Speech
 from arena.table import EVERYONE, NOBODY, NOBODY_ELSE, Audience, Table
 from arena.types import Ask, Decision, Form, Outcome, Play, Reply
 
@@ -49,7 +49,8 @@ class Params:
     missing_speech: Literal["go_on", "forfeit"] = "go_on"
     missing_confidence: Literal["go_on", "forfeit"] = "go_on"
     min_speech_chars: int = 1
-    guard: Guard = "headings"
+    guard: Literal["headings", "literal"] = "headings"
+    """How closely a speech is searched for the names of private tags; `arena.forms.Guard` says how."""
     scale: Literal["percent", "fraction"] = "percent"
     tags: Tags = field(default_factory=Tags)
 

@@ -33,6 +33,8 @@ def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
         "calls": _counts(calls["status"]),
         "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
         "cost_usd": float(spent["cost_usd"].sum()),
+        "in_flight_usd_at_most": float(calls.loc[calls["status"] == "in_flight", "most_usd"].sum()),
+        "failures": _counts(calls.loc[calls["status"] == "failed", "finish"]),
         "unpriced_calls": int((spent["cost_usd"].isna() & spent["input_tokens"].notna()).sum()),
         "simulated": sorted(models & set(simulated)),
         "confidence_by_phase": [
@@ -121,8 +123,20 @@ def _sentences(known: Mapping[str, Any]) -> list[str]:
         f"Matches: {_listed(known['matches'])}. Confidences: {_listed(known['confidences'])}. "
         f"Ballots: {_listed(known['ballots'])}.",
         f"Calls: {_listed(known['calls'])}; {known['tokens']['input']:,} tokens in, "
-        f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}.",
+        f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}"
+        f"{_lost(known['in_flight_usd_at_most'])}.",
+        *_failures(known["failures"]),
     ]
+
+
+def _lost(usd: float) -> str:
+    return f", and up to {money(usd, 0)} for calls under way when it was stopped" if usd else ""
+
+
+def _failures(kinds: Mapping[str, int]) -> list[str]:
+    if not kinds:
+        return []
+    return [f"Calls that failed for good: {_listed(kinds)}. To ask them again: arena resume RUN --retry-failed"]
 
 
 def _listed(counts: Mapping[str, int]) -> str:
