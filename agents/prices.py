@@ -51,4 +51,6 @@ def most(prices: Prices, request: Request) -> float | None:
     known = price(prices, request.model)
     if known is None:
         return None
-    return (sent * max(known["input"], known.get("cache_write", 0.0)) + limit * known["output"]) / 1e6
+    return (
+        sent * max(known["input"], known.get("cached", 0.0), known.get("cache_write", 0.0)) + limit * known["output"]
+    ) / 1e6

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
@@ -54,7 +54,7 @@ class Confidence:
     """A probability in [0, 1], stated in a tag. Several tags are fine when they say the same.
 
     `scale` is what is asked for: `percent` is 0 to 100, with or without a percent sign; `fraction` is 0 to 1, or a
-    number with a percent sign. A bare number strictly between 0 and 1 on the percent scale is refused as ambiguous.
+    number with a percent sign. A bare number above 0 and up to 1 on the percent scale is refused as ambiguous.
     """
 
     tag: str = "confidence"
@@ -71,8 +71,8 @@ class Confidence:
     def render(self, value: float) -> str:
         stated = value * 100 if self.scale == "percent" else value
         number = f"{stated:.10f}".rstrip("0").rstrip(".")
-        # Below one, a bare number on the percent scale could be read as a fraction.
-        return _tagged(self.tag, f"{number}%" if self.scale == "percent" and 0 < stated < 1 else number)
+        # Up to one, a bare number on the percent scale could be read as a fraction.
+        return _tagged(self.tag, f"{number}%" if self.scale == "percent" and 0 < stated <= 1 else number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,17 @@ def read(form: Form, completion: Completion) -> Mapping[str, Any] | Malformed:
     if not completion.text.strip():
         return Malformed("the reply is empty")
     return parts(form).parse(completion.text)
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """Raises ValueError for a name that cannot be a tag's, or stands there twice."""
+    seen: set[str] = set()
+    for tag in tags:
+        if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", tag) or tag.lower() == "heard":
+            raise ValueError(f"{tag!r} cannot be a tag: it is a word of letters, digits, _ - and ., and not `heard`")
+        if tag.lower() in seen:
+            raise ValueError(f"the tag {tag!r} stands for two things")
+        seen.add(tag.lower())
 
 
 def written(form: Form, text: str) -> str:
@@ -328,7 +339,7 @@ def _probability(content: str, scale: str, tag: str) -> float | Malformed:
     if found is None:
         return Malformed(f"<{tag}> holds {_quote(content)}, not {range_}")
     number, percent = float(found.group(1)), found.group(2) is not None
-    if scale == "percent" and not percent and 0 < number < 1:
+    if scale == "percent" and not percent and 0 < number <= 1:
         return Malformed(f"<{tag}> holds {_quote(content)}, which could be a fraction or a percentage: give {range_}")
     value = number / 100 if percent or scale == "percent" else number
     if not math.isfinite(value) or value > 1:

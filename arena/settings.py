@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from arena.forms import check_tags
 from arena.types import Sampling
 
 
@@ -49,6 +50,11 @@ class Game(_Settings):
 class JudgeTags(_Settings):
     choice: str
     probability: str
+
+    @model_validator(mode="after")
+    def _names(self) -> JudgeTags:
+        check_tags((self.choice, self.probability))
+        return self
 
 
 class Judge(_Settings):

@@ -440,6 +440,21 @@ def test_the_tag_names_are_the_parameters() -> None:
     assert "<private" not in "".join(chat(call.request) for call in played.calls)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "game.params.tags.reasoning=''",
+        "game.params.tags.reasoning='a b'",
+        "judge.tags.choice=''",
+        "judge.tags.choice=confidence",
+    ],
+)
+def test_a_tag_name_that_no_reply_could_use_is_refused(override: str) -> None:
+    resolved = config.compose([override])
+    with pytest.raises(config.ConfigError, match="tag"):
+        config.experiment(resolved)
+
+
 def test_a_motion_in_template_syntax_stays_as_it_is() -> None:
     resolved = copy.deepcopy(composed())
     resolved["topics"]["questions"][0]["text"] = "This house would {{ 7 * 7 }} {% raw %}."

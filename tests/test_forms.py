@@ -737,3 +737,12 @@ def test_repetition_without_end_is_parsed_in_the_end(unit: str) -> None:
 def test_long_runs_of_one_sign_are_parsed_in_the_end(text: str) -> None:
     with processor_time(3):
         turn().parse(text)
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "0.5"])
+def test_a_bare_number_up_to_one_could_be_a_fraction_and_is_asked_again(text: str) -> None:
+    assert "fraction or a percentage" in reason(f"<confidence>{text}</confidence>", Confidence())
+
+
+def test_one_percent_with_its_sign_is_one_percent() -> None:
+    assert values("<confidence>1%</confidence>", Confidence()) == {"confidence": 0.01}

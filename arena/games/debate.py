@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from arena.forms import Confidence, Parts, Reasoning, Speech
+from arena.forms import Confidence, Parts, Reasoning, Speech, check_tags
 from arena.table import EVERYONE, NOBODY, NOBODY_ELSE, Audience, Table
 from arena.types import Ask, Decision, Form, Outcome, Play, Reply
 
@@ -36,7 +36,8 @@ class Params:
     order: Literal["simultaneous", "sequential"] = "simultaneous"
     """Within a phase: neither hears the other, or the second hears the first."""
     private_confidence: Literal["auto", "off", "joint", "before", "after"] = "auto"
-    """In one completion with the speech, asked before it, or after it. `auto` is joint, but before the speech when there
+    """In one completion with the speech, asked before it, or after it (when the speeches of a simultaneous phase are
+    out, so that the opponent's has been heard). `auto` is joint, but before the speech when there
     is a public confidence too, so that what is said aloud does not shape what is believed."""
     public_confidence: bool = False
     """Stated with the speech and heard by everyone, judges too."""
@@ -58,6 +59,7 @@ class Params:
         if self.rebuttals < 0:
             raise ValueError(f"rebuttals is {self.rebuttals}; a side has none at least")
         for stage in _stages(self, "opening"):
+            check_tags(tag for form in stage.forms.values() for tag in form.tags)
             Parts(stage.forms)  # raises ValueError where two parts of one reply share a tag
 
     @property
