@@ -111,12 +111,12 @@ def test_everything_that_was_said_stands_there(kind: Format) -> None:
 def test_what_is_private_is_set_apart_from_what_is_public() -> None:
     kinds = {(p.kind, p.heading.partition(", ")[2]) for p in paragraphs(said()) if p.kind in ("public", "private")}
     assert kinds == {
-        ("private", "reasoning"),
+        ("private", "reasoning, private"),
         ("private", "private confidence"),
         ("public", "speech"),
         ("public", "public confidence"),
-        ("private", "rationale"),
-        ("private", "verdict"),
+        ("private", "rationale, private"),
+        ("private", "verdict, private"),
     }
 
 

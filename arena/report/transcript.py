@@ -65,6 +65,8 @@ def _paragraph(said: Utterance) -> Paragraph:
         return Paragraph("missing", heading, f"none ({said.status})")
     if said.status == "repaired":
         heading += " (read at a later attempt)"
+    if private and "private" not in said.part:
+        heading += ", private"
     return Paragraph("private" if private else "public", heading, _said(said))
 
 
@@ -98,7 +100,7 @@ def _text(transcript: list[Paragraph]) -> str:
             case "public":
                 lines += ["", f"[{heading}]", *_barred("\u2502 ", text)]
             case "private":
-                lines += ["", f"    [{heading}, private]", *_barred("    \u2506 ", text)]
+                lines += ["", f"    [{heading}]", *_barred("    \u2506 ", text)]
             case "missing":
                 lines += ["", f"[{heading}] {text}"]
     return "\n".join(lines) + "\n"
@@ -123,7 +125,7 @@ def _markdown(transcript: list[Paragraph]) -> str:
             case "public":
                 lines += ["", f"### {heading}", "", _fenced(text)]
             case "private":
-                lines += ["", f"> **{heading}, private**", ">", *(f"> {line}" for line in _fenced(text).splitlines())]
+                lines += ["", f"> **{heading}**", ">", *(f"> {line}" for line in _fenced(text).splitlines())]
             case "missing":
                 lines += ["", f"*{heading}: {_escaped(text)}*"]
     return "\n".join(lines) + "\n"
@@ -143,8 +145,7 @@ def _html(transcript: list[Paragraph]) -> str:
             case "missing":
                 body.append(f"<p class=missing><b>{heading}</b>: {text}</p>")
             case kind:
-                private = ", private" if kind == "private" else ""
-                body.append(f"<section class={kind}><h3>{heading}{private}</h3><div>{text}</div></section>")
+                body.append(f"<section class={kind}><h3>{heading}</h3><div>{text}</div></section>")
     before, between, after = _PAGE
     return "".join([before, html.escape(inert(transcript[0].heading)), between, "\n".join(body), after])
 
