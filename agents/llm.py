@@ -1,7 +1,7 @@
 """A seat filled by a language model: what it knows becomes a chat that only grows.
 
 What the seat said is the assistant's turn, what it was asked and what it heard since is the user's. A request therefore
-begins with all of the seat's previous one (over its accepted turns), which is what providers' prompt caches serve.
+begins with all of the seat's previous one, as far as it remembers its reply, which is what providers' prompt caches serve.
 """
 
 from __future__ import annotations

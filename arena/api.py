@@ -12,6 +12,7 @@ import pandas as pd
 from agents.models.errors import ModelError
 from agents.models.registry import Models
 from arena import config, frames, local, run
+from arena.match import Setting
 from arena.types import Experiment
 
 
@@ -77,4 +78,4 @@ async def play(
 
 def open_run(folder: Path, overrides: Sequence[str] = ()) -> run.Run:
     """A run directory with its experiment in place. Raises `ConfigError`."""
-    return run.Run(folder, local.match.Setting(config.experiment(config.load(folder, overrides), folder)))
+    return run.Run(folder, Setting(config.experiment(config.load(folder, overrides), folder)))

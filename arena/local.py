@@ -64,9 +64,7 @@ async def play(
 
         async def player() -> None:
             for spec in queue:
-                progress.playing += 1
                 await match.play(run.setting.match(spec), reading.history(spec.id), caller, book)
-                progress.playing -= 1
                 progress.finished += 1
 
         with shown(progress, quiet):

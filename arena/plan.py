@@ -14,8 +14,7 @@ from typing import Any
 from agents.models.registry import LOCAL
 from agents.prices import cost
 from arena.match import Setting
-from arena.rehearsal import play as rehearsal_play
-from arena.rehearsal import stand_in
+from arena.rehearsal import play, stand_in
 from arena.types import Call, Completion, MatchSpec, Usage
 
 SAMPLE = 12
@@ -115,7 +114,7 @@ def _measure(setting: Setting, spec: MatchSpec, seats: Mapping[str, _Seat]) -> i
         seat.output += completion.usage.output
         return completion
 
-    return rehearsal_play(setting, spec, measured).table.step + 1
+    return play(setting, spec, measured).table.step + 1
 
 
 def _share(setting: Setting, model: str, share: _Seat) -> Share:

@@ -29,7 +29,6 @@ class Progress:
     """Matches that have reached their outcome, in earlier sessions too."""
     resumed: int = 0
     """Of these, in earlier sessions."""
-    playing: int = 0
     calls: int = 0
     failed: int = 0
     input_tokens: int = 0

@@ -28,8 +28,6 @@ class Audience(Enum):
 
 EVERYONE, NOBODY_ELSE, NOBODY = Audience
 
-Asking = Generator[tuple[Ask, ...], tuple[Reply, ...], Any]
-
 
 class Table:
     """One match's table.
