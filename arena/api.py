@@ -26,6 +26,7 @@ class Tables:
     confidences: pd.DataFrame
     verdicts: pd.DataFrame
     calls: pd.DataFrame
+    readings: pd.DataFrame
 
 
 def load(*runs: str | Path) -> Tables:

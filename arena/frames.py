@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from arena.forms import Chosen, Confidence, Parts, written
 from arena.history import Entry, History
@@ -30,13 +31,13 @@ COLUMNS: dict[str, dict[str, str]] = {
     "utterances": {
         "match_id": "string", "step": "Int64", "round": "Int64", "phase": "string", "seat": "string",
         "agent": "string", "model": "string", "part": "string", "audience": "string", "status": "string",
-        "text": "string", "chars": "Int64",
+        "text": "string", "chars": "Int64", "flags": "string",
     },
     "confidences": {
         "match_id": "string", "condition": "string", "topic_id": "string", "round": "Int64", "phase": "string",
         "seat": "string", "agent": "string", "model": "string", "opponent": "string", "about": "string",
         "audience": "string", "elicitation": "string", "value": "Float64", "status": "string", "raw": "string",
-        "reasoning": "string",
+        "reasoning": "string", "flags": "string",
     },
     "verdicts": {
         "match_id": "string", "judge": "string", "model": "string", "ballot": "Int64", "choice": "string",
@@ -44,14 +45,23 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "calls": {
         "match_id": "string", "step": "Int64", "slot": "Int64", "call": "Int64", "attempt": "Int64",
-        "seat": "string", "model": "string", "provider_model": "string", "input_tokens": "Int64",
+        "calls": "Int64", "seat": "string", "model": "string", "provider_model": "string", "input_tokens": "Int64",
         "cached_tokens": "Int64", "output_tokens": "Int64", "reasoning_tokens": "Int64", "cost_usd": "Float64",
         "most_usd": "Float64",
         "latency_s": "Float64", "tries": "Int64", "finish": "string", "status": "string",
         "started_at": "datetime64[us, UTC]",
     },
+    "readings": {
+        "match_id": "string", "round": "Int64", "phase": "string", "seat": "string", "model": "string",
+        "reader": "string", "reader_model": "string", "ballot": "Int64", "implied": "Float64", "stated": "boolean",
+        "strategic": "boolean", "assessment": "string", "degree": "string", "status": "string", "raw": "string",
+    },
 }  # fmt: skip
-"""Table name to column name to pandas type."""
+"""Table name to column name to pandas type.
+
+`flags` (comma-separated words) and `calls` above 1 come from imports alone: what is known to be wrong with a row, and how
+many calls a row sums up where its source kept totals only. `readings` is what readers made of private reasoning; its
+`assessment` and `degree` are words of a published reader."""
 
 Row = dict[str, Any]
 
@@ -72,7 +82,7 @@ class Played:
 
 
 def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
-    """The six tables of a run. A match that was planned and not finished has its row too."""
+    """The tables of a run. A match that was planned and not finished has its row too."""
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     for played in matches:
         rows["matches"].append(_match(played))
@@ -105,9 +115,21 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
     return {name: read_table(folder, name) for name in COLUMNS}
 
 
-def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """Read one of a run's tables. Raises `FileNotFoundError`, and pyarrow's errors for a file that is no table."""
-    return pd.read_parquet(folder / f"{name}.parquet").astype(COLUMNS[name])  # pyright: ignore
+def read_table(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read one of a run's tables, or some columns of it. What an older run has not is empty.
+
+    Raises `FileNotFoundError`, and pyarrow's errors for a file that is no table.
+    """
+    path = folder / f"{name}.parquet"
+    if name == "readings" and folder.is_dir() and not path.exists():
+        table = frame(name, [])
+    else:
+        there = set(pq.read_schema(path).names)
+        wanted = [column for column in columns or COLUMNS[name] if column in there]
+        table = pd.read_parquet(path, columns=wanted)
+    return table.reindex(columns=list(columns or COLUMNS[name])).astype(  # pyright: ignore
+        {column: COLUMNS[name][column] for column in columns or COLUMNS[name]}
+    )
 
 
 # ------------------------------------------------------------------ rows
@@ -255,7 +277,7 @@ def _status(entry: Entry, answered: str) -> str:
 
 
 def _call(match_id: str, entry: Entry, status: str) -> Row:
-    row: Row = {"match_id": match_id, **entry.key._asdict(), "seat": entry.seat, "model": entry.model}
+    row: Row = {"match_id": match_id, **entry.key._asdict(), "calls": 1, "seat": entry.seat, "model": entry.model}
     row |= {"status": status, "started_at": _when(entry.at), "most_usd": entry.most_usd}
     match entry.answer:
         case Completion() as answer:

@@ -62,7 +62,7 @@ def test_a_run_is_loaded_by_its_path_as_words_or_as_a_path(finished: Path) -> No
 def test_a_table_has_the_columns_and_types_that_are_promised(tables: arena.Tables, name: str) -> None:
     table = getattr(tables, name)
     assert {column: str(kind) for column, kind in table.dtypes.items()} == COLUMNS[name]
-    assert len(table) > 0
+    assert (len(table) > 0) == (name != "readings")  # nobody has read anything yet
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -122,7 +122,7 @@ def test_the_package_names_nothing_else() -> None:
 
 def test_every_row_is_of_a_match_that_was_planned(tables: arena.Tables) -> None:
     planned = set(tables.matches["match_id"])
-    assert all(set(getattr(tables, name)["match_id"]) == planned for name in COLUMNS)
+    assert all(set(getattr(tables, name)["match_id"]) == planned for name in COLUMNS if name != "readings")
 
 
 def test_a_row_stands_there_once(tables: arena.Tables) -> None:

@@ -1,0 +1,52 @@
+"""What every statistic returns: an estimate with its interval, how many units it rests on, and its test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+LEVEL = 0.95
+"""Confidence level of every interval, two-sided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An estimate, its interval and its test. What does not exist is None, never NaN: `finite` sees to it."""
+
+    estimate: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Units that the estimate rests on; the function that makes it says which."""
+    test: str | None = None
+    """The test in words, its null hypothesis and unit included."""
+    statistic: float | None = None
+    p: float | None = None
+
+
+def finite(value: float | None) -> float | None:
+    """The value as a plain float; None where it is none, not a number or infinite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def made(
+    estimate: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    n: int,
+    test: str | None = None,
+    statistic: float | None = None,
+    p: float | None = None,
+) -> Estimate:
+    """An `Estimate` of plain finite floats. A test that gives no p-value is left out whole."""
+    p = finite(p)
+    return Estimate(
+        finite(estimate), finite(low), finite(high), int(n), test if p is not None else None,
+        finite(statistic) if p is not None else None, p,
+    )  # fmt: skip
+
+
+def without_test(estimate: Estimate) -> Estimate:
+    """The estimate and its interval alone."""
+    return replace(estimate, test=None, statistic=None, p=None)
