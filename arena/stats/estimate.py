@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 LEVEL = 0.95
 """Confidence level of every interval, two-sided."""
@@ -45,6 +46,11 @@ def made(
         finite(estimate), finite(low), finite(high), int(n), test if p is not None else None,
         finite(statistic) if p is not None else None, p,
     )  # fmt: skip
+
+
+def outcome(tested: Any) -> tuple[float, float]:
+    """Statistic and p-value of one of scipy's test results."""
+    return float(tested.statistic), float(tested.pvalue)
 
 
 def without_test(estimate: Estimate) -> Estimate:

@@ -1,0 +1,125 @@
+"""From tables to arrays: what each side of each debate believed in each round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Tables = Mapping[str, pd.DataFrame]
+
+NEEDED: dict[str, list[str]] = {
+    "matches": ["match_id", "condition", "topic_id", "status", "decision", "winner"],
+    "seats": ["match_id", "seat", "role", "model"],
+    "confidences": [
+        "match_id", "condition", "round", "phase", "seat", "about", "audience", "elicitation", "value", "status", "flags",
+    ],
+    "verdicts": ["match_id", "judge", "model", "ballot", "choice", "probability", "order", "status"],
+    "utterances": ["match_id", "round", "phase", "seat", "part", "chars"],
+    "calls": ["match_id", "calls", "seat", "model", "input_tokens", "output_tokens", "cost_usd", "status"],
+    "readings": [
+        "match_id", "round", "phase", "seat", "model", "reader", "ballot", "implied", "stated", "strategic", "assessment",
+        "degree", "status",
+    ],
+}  # fmt: skip
+"""The columns that statistics are made of, by table; no speech, reasoning or raw reply is among them."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """The confidences of one condition that one audience heard, in order of debate, side and round.
+
+    Every planned debate has its row, played or not, so that what is missing can be counted.
+    """
+
+    condition: str
+    audience: str
+    """`private` or `public`."""
+    debates: NDArray[np.object_]
+    """Match ids."""
+    topics: NDArray[np.object_]
+    """Topic ids, one a debate."""
+    sides: tuple[str, ...]
+    phases: tuple[str, ...]
+    c: NDArray[np.float64]
+    """Confidences in [0, 1], (debates, sides, rounds); NaN where there is none."""
+    models: NDArray[np.intp]
+    """Who sits there, (debates, sides), as an index of `names`; -1 for nobody."""
+    names: tuple[str, ...]
+    won: NDArray[np.float64]
+    """1, 0 or NaN where nobody won, (debates, sides)."""
+
+    @cached_property
+    def debate(self) -> NDArray[np.intp]:
+        """The number of the debate, (debates, sides)."""
+        return np.broadcast_to(np.arange(len(self.debates))[:, None], self.models.shape)
+
+    @cached_property
+    def selfplay(self) -> bool:
+        """Whether all seats of each debate are held by one model."""
+        return bool((self.models == self.models[:, :1]).all())
+
+    def of(self, model: str) -> NDArray[np.bool_]:
+        """The seats that a model holds, (debates, sides)."""
+        return self.models == self.names.index(model)
+
+    def at(self, phase: str) -> NDArray[np.float64]:
+        """The confidences of a phase, (debates, sides)."""
+        return self.c[:, :, self.phases.index(phase)]
+
+    @property
+    def transitions(self) -> list[tuple[str, str]]:
+        """Phases whose confidences are compared: neighbours, and first with last."""
+        pairs = list(zip(self.phases, self.phases[1:], strict=False))
+        return pairs if len(pairs) < 2 else [*pairs, (self.phases[0], self.phases[-1])]
+
+
+def conditions(tables: Tables) -> list[str]:
+    """The conditions of the tables, in order of their first match."""
+    return [str(name) for name in pd.unique(tables["matches"]["condition"])]
+
+
+def beliefs(tables: Tables, condition: str, audience: str | None = None) -> Beliefs | None:
+    """The confidences of a condition that its sides win. `audience` None takes the private ones where there are any, else
+    the public. None where there are none."""
+    confidences = tables["confidences"]
+    chosen = confidences[
+        (confidences["condition"] == condition)
+        & (confidences["about"] == "own_side_wins")
+        & (confidences["elicitation"] == "verbalised")
+    ]
+    if audience is None:
+        audience = "private" if (chosen["audience"] == "private").any() else "public"
+    chosen = chosen[chosen["audience"] == audience]
+    if chosen.empty:
+        return None
+    matches = tables["matches"]
+    matches = matches[matches["condition"] == condition]
+    debate: Any = pd.Index(matches["match_id"])
+    seats = tables["seats"]
+    seats = seats[(seats["role"] != "judge") & seats["match_id"].isin(debate)]
+    sides = tuple(str(side) for side in pd.unique(seats["seat"]))
+    order = chosen.groupby("phase", sort=False)["round"].min().sort_values(kind="stable")
+    phases = tuple(str(phase) for phase in order.index)
+    c = np.full((len(debate), len(sides), len(phases)), np.nan)
+    where = _place(debate, chosen["match_id"]), _place(sides, chosen["seat"]), _place(phases, chosen["phase"])
+    c[where] = chosen["value"].to_numpy(dtype=float, na_value=np.nan)
+    # In alphabetical order, so that what stands first does not depend on which match ended first.
+    names = tuple(sorted(str(name) for name in pd.unique(seats["model"])))
+    models = np.full((len(debate), len(sides)), -1)
+    models[_place(debate, seats["match_id"]), _place(sides, seats["seat"])] = _place(names, seats["model"])
+    winner = _place(sides, matches["winner"].fillna(""))
+    won = np.where(winner[:, None] < 0, np.nan, winner[:, None] == np.arange(len(sides)))
+    topics = matches["topic_id"].to_numpy(dtype=object)
+    ids = matches["match_id"].to_numpy(dtype=object)
+    return Beliefs(condition, audience, ids, topics, sides, phases, c, models, names, won)
+
+
+def _place(among: Any, column: Any) -> NDArray[np.intp]:
+    """Where each value of a column stands among others; -1 where it does not."""
+    return pd.Index(among).get_indexer(column)
