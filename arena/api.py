@@ -11,7 +11,7 @@ import pandas as pd
 
 from agents.models.errors import ModelError
 from agents.models.registry import Models
-from arena import config, frames, local, run
+from arena import config, frames, local, reread, run
 from arena.match import Setting
 from arena.types import Experiment
 
@@ -36,8 +36,7 @@ def load(*runs: str | Path) -> Tables:
     loaded = [(Path(folder), frames.read(Path(folder) / "tables")) for folder in runs]
     if len(loaded) == 1:
         return Tables(**loaded[0][1])
-    words = [folder.resolve().name for folder, _ in loaded]
-    labels = words if len(set(words)) == len(words) else [str(folder) for folder, _ in loaded]
+    labels = frames.labels([folder for folder, _ in loaded])
     joined: dict[str, pd.DataFrame] = {}
     for name in frames.COLUMNS:
         several = [tables[name].assign(run=label) for label, (_, tables) in zip(labels, loaded, strict=True)]
@@ -73,7 +72,7 @@ async def play(
     except ModelError as problem:
         run.finish(opened, problem.kind)
         raise
-    run.finish(opened, stopped_by)
+    reread.hand_over(opened, run.finish(opened, stopped_by))
     return target
 
 

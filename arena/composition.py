@@ -67,6 +67,12 @@ def load(run: Path, overrides: Sequence[str] = (), config_dir: Path | None = Non
     """The configuration that a run directory was played with, with overrides applied. Raises `ConfigError`."""
     path = run / "experiment.yaml"
     if not path.is_file():
+        if (run / "tables").is_dir():
+            raise ConfigError(
+                f"{run} holds imported debates: tables without an experiment and a ledger, so there is nothing to replay, "
+                "resume, judge again or play again. Its tables can be read: "
+                f"arena stats {run}, arena reread {run}, or arena.load in Python"
+            )
         raise ConfigError(f"{run} is no run directory: it has no experiment.yaml")
     try:
         plain = _plain(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))

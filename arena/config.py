@@ -18,7 +18,7 @@ from arena.types import Experiment, Judging, Limits
 from arena.wording import Wording, WordingError, digest
 from judges.panel import panel_rule
 
-__all__ = ["ConfigError", "compose", "conf_dir", "experiment", "files", "load", "multirun", "sections"]
+__all__ = ["ConfigError", "compose", "conf_dir", "experiment", "files", "game_params", "load", "multirun", "sections"]
 
 
 def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experiment:
@@ -35,7 +35,7 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         schedule = named.module("arena.schedule", settings.schedule.name)
     except LookupError as problem:
         raise ConfigError(str(problem)) from problem
-    params = _params(game.Params, settings.game.params)
+    params = game_params(game.Params, settings.game.params)
     prompts = settings.game.prompts | settings.judge.prompts
     try:
         Wording(prompts)
@@ -100,7 +100,8 @@ def sections(experiment: Experiment) -> dict[str, str]:
     }
 
 
-def _params(kind: Any, plain: Mapping[str, Any]) -> Any:
+def game_params(kind: Any, plain: Mapping[str, Any]) -> Any:
+    """A game's `Params` from plain values. Raises `ConfigError`."""
     try:
         return TypeAdapter(kind).validate_python(plain)
     except ValidationError as problem:

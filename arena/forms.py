@@ -93,6 +93,53 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Implied:
+    """A probability in [0, 1] that a text implies, in a tag, on the percent scale; the word none in the tag is None."""
+
+    tag: str = "implied"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (self.tag,)
+
+    def parse(self, text: str) -> float | Malformed | None:
+        return _single(self.tag, text, self._content)
+
+    def _content(self, content: str) -> float | Malformed | None:
+        if _plain(content) in ("none", "none implied"):
+            return None
+        value = _probability(content, "percent", self.tag)
+        return Malformed(f"{value.reason}, or none") if isinstance(value, Malformed) else value
+
+    def render(self, value: float | None) -> str:
+        return _tagged(self.tag, "none") if value is None else Confidence(self.tag).render(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several options, in a tag."""
+
+    tag: str
+    options: tuple[str, ...]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (self.tag,)
+
+    def parse(self, text: str) -> str | Malformed:
+        return _single(self.tag, text, self._content)
+
+    def _content(self, content: str) -> str | Malformed:
+        option = {_plain(option): option for option in self.options}.get(_plain(content))
+        if option is None:
+            return Malformed(f"<{self.tag}> holds {_quote(content)}, not one of {', '.join(self.options)}")
+        return option
+
+    def render(self, value: str) -> str:
+        return _tagged(self.tag, value)
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """What `Verdict` reads: the option, and how likely it is held to be right."""
 
@@ -114,19 +161,13 @@ class Verdict:
         return (self.choice_tag, self.probability_tag)
 
     def parse(self, text: str) -> Chosen | Malformed:
-        option = _single(self.choice_tag, text, self._option)
+        option = Choice(self.choice_tag, self.options).parse(text)
         if isinstance(option, Malformed):
             return option
         probability = Confidence(self.probability_tag, self.scale).parse(text)
         if isinstance(probability, Malformed):
             return probability
         return Chosen(option, probability)
-
-    def _option(self, content: str) -> str | Malformed:
-        option = {_plain(option): option for option in self.options}.get(_plain(content))
-        if option is None:
-            return Malformed(f"<{self.choice_tag}> holds {_quote(content)}, not one of {', '.join(self.options)}")
-        return option
 
     def render(self, value: Chosen) -> str:
         stated = Confidence(self.probability_tag, self.scale).render(value.probability)

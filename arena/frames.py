@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from arena.forms import Chosen, Confidence, Parts, written
+from arena.forms import Chosen, Confidence, Implied, Parts, Verdict, written
 from arena.history import Entry, History
 from arena.replay import Walk
-from arena.types import AgentSpec, Ask, Completion, Failure, MatchSpec, Reply, Seat
+from arena.types import AgentSpec, Completion, Failure, Form, MatchSpec, Reply, Seat
 
 COLUMNS: dict[str, dict[str, str]] = {
     "matches": {
@@ -60,8 +60,10 @@ COLUMNS: dict[str, dict[str, str]] = {
 """Table name to column name to pandas type.
 
 `flags` (comma-separated words) and `calls` above 1 come from imports alone: what is known to be wrong with a row, and how
-many calls a row sums up where its source kept totals only. `readings` is what readers made of private reasoning; its
-`assessment` and `degree` are words of a published reader."""
+many calls a row sums up where its source kept totals only. An imported confidence that a person typed in is `unparsed` and
+has its published value all the same. `readings` is what readers made of private reasoning, in the
+run that they read and in their own; its `match_id` is the match that was read, its `assessment` and `degree` are words of a
+published reader."""
 
 Row = dict[str, Any]
 
@@ -91,6 +93,7 @@ def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
         rows["confidences"] += _confidences(played)
         rows["verdicts"] += _verdicts(played)
         rows["calls"] += _calls(played)
+        rows["readings"] += _readings(played)
     return {name: frame(name, rows[name]) for name in COLUMNS}
 
 
@@ -130,6 +133,34 @@ def read_table(folder: Path, name: str, columns: Sequence[str] | None = None) ->
     return table.reindex(columns=list(columns or COLUMNS[name])).astype(  # pyright: ignore
         {column: COLUMNS[name][column] for column in columns or COLUMNS[name]}
     )
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """What to call several runs: by their folder's name where these differ, by their path otherwise."""
+    words = [folder.resolve().name for folder in folders]
+    return words if len(set(words)) == len(words) else [str(folder) for folder in folders]
+
+
+def together(folders: Sequence[Path], columns: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
+    """Some columns of the tables of one or several runs, as if they were one run's.
+
+    Matches of several runs are told apart by the run's name before their id; conditions of one name by it behind theirs.
+    Raises `FileNotFoundError`.
+    """
+    read_ = [
+        {name: read_table(folder / "tables", name, wanted) for name, wanted in columns.items()} for folder in folders
+    ]
+    if len(read_) == 1:
+        return read_[0]
+    held = [set(tables["matches"]["condition"]) for tables in read_]
+    for label, tables, own in zip(labels(folders), read_, held, strict=True):
+        shared = {name for name in own if sum(name in other for other in held) > 1}
+        for table in tables.values():
+            table["match_id"] = f"{label}/" + table["match_id"]
+            if "condition" in table:
+                told = table["condition"].where(~table["condition"].isin(shared), table["condition"] + f" ({label})")
+                table["condition"] = told
+    return {name: pd.concat([tables[name] for tables in read_], ignore_index=True) for name in columns}
 
 
 # ------------------------------------------------------------------ rows
@@ -229,24 +260,22 @@ def _confidences(played: Played) -> Iterable[Row]:
                 "elicitation": "verbalised",
                 "value": reply.values.get(part),
                 "status": reply.status,
-                "raw": _raw(ask, reply, part),
+                "raw": _raw(reply, part_form),
                 "reasoning": given.get((ask.seat, ask.round)),
             }
 
 
-def _raw(ask: Ask, reply: Reply, part: str) -> str:
-    """The tag as the model wrote it where it was read, the whole reply or what went wrong where it was not."""
-    if reply.missing:
-        return reply.text or reply.problem or ""
-    form = ask.form
-    assert isinstance(form, Parts)
-    return written(form.forms[part], reply.text)
+def _raw(reply: Reply, form: Form) -> str:
+    """The tags as the model wrote them where they were read, the whole reply or what went wrong where they were not."""
+    return reply.text or reply.problem or "" if reply.missing else written(form, reply.text)
 
 
 def _verdicts(played: Played) -> Iterable[Row]:
     panel = {seat.name: seat for seat in played.walk.match.seats if seat.role == "judge"}
     for ask, reply in played.walk.replies:
-        if ask.seat not in panel:
+        form = ask.form
+        assert isinstance(form, Parts)
+        if ask.seat not in panel or not isinstance(form.forms.get("verdict"), Verdict):
             continue
         chosen: Chosen | None = reply.values.get("verdict")
         yield {
@@ -258,6 +287,31 @@ def _verdicts(played: Played) -> Iterable[Row]:
             "probability": chosen.probability if chosen else None,
             "order": "as_spoken",
             "status": reply.status,
+        }
+
+
+def _readings(played: Played) -> Iterable[Row]:
+    """What readers made of the recorded reasoning that was given to them; `match_id` is the recorded match's."""
+    panel = {seat.name: seat for seat in played.walk.match.seats if seat.role == "judge"}
+    for ask, reply in played.walk.replies:
+        form = ask.form
+        assert isinstance(form, Parts)
+        if not isinstance(form.forms.get("implied"), Implied):
+            continue
+        (recorded,) = played.spec.given
+        labels = {part: None if reply.missing else reply.values[part] == "yes" for part in ("stated", "strategic")}
+        yield {
+            **recorded.value,
+            "round": recorded.round,
+            "phase": recorded.phase,
+            "seat": recorded.seat,
+            "reader": panel[ask.seat].agent,
+            "reader_model": played.agents[ask.seat].model,
+            "ballot": panel[ask.seat].ballot,
+            "implied": reply.values.get("implied"),
+            **labels,
+            "status": reply.status,
+            "raw": _raw(reply, form),
         }
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.commands import BAD, OK, doctor, log, plan, play, shared
+from arena.commands import BAD, OK, doctor, imported, log, plan, play, reread, shared, stats
 
 EXAMPLES = """\
 examples:
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands, arguments = top.add_subparsers(dest="command", metavar="COMMAND"), shared()
-    for family in (play, plan, log, doctor):
+    for family in (play, reread, plan, stats, log, imported, doctor):
         family.add(commands, arguments)
     return top
 
@@ -68,6 +68,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
     from agents.models.errors import ModelError
     from agents.models.registry import ProviderError
     from arena.config import ConfigError
+    from arena.imports import SourceError
     from arena.ledger import LedgerError
     from arena.replay import Diverged
     from arena.run import RunError
@@ -75,7 +76,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
 
     try:
         return chosen.go(chosen)
-    except (ConfigError, RunError, ProviderError, LedgerError, WordingError) as problem:
+    except (ConfigError, RunError, SourceError, ProviderError, LedgerError, WordingError) as problem:
         return _bad(str(problem))
     except Diverged as problem:
         return _bad(f"Diverged: {problem}")

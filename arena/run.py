@@ -99,7 +99,7 @@ def begin(folder: Path, experiment: Experiment, sections: Mapping[str, str], fil
         _set(resolved, key, copied)
     text = yaml.dump(resolved, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
     (folder / "experiment.yaml").write_text(text, encoding="utf-8")
-    _write_manifest(folder, _manifest(experiment, sections))
+    write_manifest(folder, _manifest(experiment, sections))
     return Run(folder, Setting(experiment))
 
 
@@ -114,6 +114,9 @@ def _set(resolved: dict[str, Any], key: str, value: str) -> None:
 def finish(run: Run, stopped_by: str) -> dict[str, pd.DataFrame]:
     """Bring tables and manifest up to date with the ledger. Returns the tables."""
     tables = frames.tables(run.played(run.read()))
+    if tables["readings"].empty and (run.folder / "tables").is_dir():
+        # What other runs have read in this one is not in its own ledger.
+        tables["readings"] = frames.read_table(run.folder / "tables", "readings")
     frames.write(run.folder / "tables", tables)
     stopped(run, stopped_by)
     return tables
@@ -123,7 +126,7 @@ def stopped(run: Run, by: str) -> None:
     """Say in the manifest what a run was stopped by."""
     manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
     manifest |= {"ended_at": _now(), "stopped_by": by}
-    _write_manifest(run.folder, manifest)
+    write_manifest(run.folder, manifest)
 
 
 def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> None:
@@ -149,11 +152,7 @@ def _manifest(experiment: Experiment, sections: Mapping[str, str]) -> dict[str, 
         "started_at": _now(),
         "ended_at": None,
         "stopped_by": None,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "git": _commit(),
+        **surroundings(),
         "sections": dict(sections),
         "prompts": {name: digest(text) for name, text in experiment.prompts.items()},
         "topics": digest(sorted({(spec.question.id, spec.question.text) for spec in experiment.matches})),
@@ -161,7 +160,19 @@ def _manifest(experiment: Experiment, sections: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+def surroundings() -> dict[str, Any]:
+    """What a manifest says of the machine and the versions."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "git": _commit(),
+    }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a run directory's manifest, whole or not at all."""
     unfinished = folder / ".manifest.json"
     unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(folder / "manifest.json")

@@ -24,7 +24,7 @@ class Seating:
     def __init__(self, settings: Settings, seats: Sequence[str]):
         if unknown := set(settings.seats) - set(seats):
             listed = ", ".join(seats)
-            raise ConfigError(f"seats.{min(unknown)}: {settings.game.name} has no such seat; it has {listed}")
+            raise ConfigError(f"seats.{min(unknown)}: {settings.game.name} has no such seat; it has {listed or 'none'}")
         self._settings = settings
         self._seats = {seat: settings.seats.get(seat, Seated()) for seat in seats}
         self.filled = [seat for seat, seated in self._seats.items() if seated.model]

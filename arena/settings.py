@@ -183,7 +183,9 @@ class Settings(_Settings):
     attempts: int = Field(ge=1)
     matches: str | None
     given: str | None = None
-    """Where `arena rejudge` keeps what was said in the matches that are judged again."""
+    """Where `arena rejudge` keeps what was said in the matches that are judged again, `arena reread` what is read."""
+    recorded: str | None = None
+    """The run directory that `arena reread` reads, and whose table of readings it fills."""
     seats: dict[str, Seated]
     agents: dict[str, Named]
     game: Game

@@ -179,6 +179,8 @@ def _another(said: Utterance) -> Utterance:
 
 def _tables(run: Run, derived: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     for name, table in derived.items():
+        if name == "readings" and table.empty:
+            continue  # those of other runs, whose ledgers they stand in
         place = f"{name}.parquet"
         try:
             stored = frames.read_table(run.folder / "tables", name)

@@ -17,7 +17,7 @@ import pandas as pd
 from agents.models.errors import NotFound
 from agents.models.registry import Models
 from agents.models.simulated import Preset, SimulatedModel
-from arena import config, frames, local, named, run
+from arena import config, frames, local, named, reread, run
 from arena.match import Setting
 from arena.replay import request_digest
 from arena.types import Completion, Experiment, Request
@@ -35,7 +35,8 @@ def _composed(*overrides: str) -> dict[str, Any]:
 
 def experiment(game: str, folder: Path, **params: Any) -> Experiment:
     """Two matches of any game between `test/a` and `test/b`, with two judges. `params` are the game's."""
-    resolved = copy.deepcopy(_composed(f"game={game}", "judge=panel", "topics.limit=1"))
+    panel = "reader" if game == "reread" else "panel"
+    resolved = copy.deepcopy(_composed(f"game={game}", f"judge={panel}", "topics.limit=1"))
     resolved["agents"] = {name: {"model": f"test/{name}"} for name in "ab"}
     resolved["judge"]["judges"] = {name: {"model": f"test/{name}"} for name in "xy"}
     resolved["game"]["params"] |= params
@@ -45,6 +46,8 @@ def experiment(game: str, folder: Path, **params: Any) -> Experiment:
     resolved["runs"] = str(folder)
     if game == "rejudge":
         resolved["given"] = str(_given(folder))
+    if game == "reread":
+        resolved = reread.configuration(folder, _reasoning(), resolved, folder)
     return config.experiment(resolved)
 
 
@@ -60,6 +63,18 @@ def _given(folder: Path) -> Path:
     ]  # fmt: skip
     path.write_text("\n".join(json.dumps({"number": number, "given": said}) for number in range(2)))
     return path
+
+
+def _reasoning() -> reread.Material:
+    rows = [
+        {
+            "match_id": "recorded", "round": 1, "phase": "opening", "seat": seat, "model": f"test/{seat}",
+            "reasoning": f"(Simulated reasoning.) The log-odds stand at {log_odds}.", "name": None,
+            "topic_id": "motion", "topic": "This house reads.",
+        }
+        for seat, log_odds in (("proposition", "+1.00"), ("opposition", "-0.50"))
+    ]  # fmt: skip
+    return reread.Material(pd.DataFrame(rows), {})
 
 
 @dataclass

@@ -817,7 +817,7 @@ def test_overrides_are_not_for_commands_that_take_none(arena: Arena, finished: P
 # ------------------------------------------------------------------ help, colours, processes
 
 
-COMMANDS = ("run", "resume", "plan", "rejudge", "log", "doctor")
+COMMANDS = ("run", "resume", "plan", "rejudge", "reread", "log", "doctor")
 
 
 def test_help_mentions_every_command(arena: Arena) -> None:

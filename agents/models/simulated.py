@@ -17,11 +17,12 @@ import asyncio
 import hashlib
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from arena.forms import Chosen, Confidence, Parts, Reasoning, Speech, Verdict
+from arena.forms import Choice, Chosen, Confidence, Implied, Parts, Reasoning, Speech, Verdict
 from arena.types import Completion, Form, Occasion, Request, Usage
 
 
@@ -48,6 +49,7 @@ class Preset:
     side_lean: float = 0.0
     """As a judge: log-odds added for the side named first."""
     sd_ballot: float = 1.0
+    """As a judge, or as a reader of reasoning: noise of what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,13 @@ def _value(form: Form, part: str, preset: Preset, model: str, occasion: Occasion
         case Confidence():
             return _stated(preset, model, occasion, part)
         case Reasoning():
-            return f"(Simulated reasoning.) The log-odds stand at {belief(preset, model, occasion):+.2f}."
+            return f"(Simulated reasoning.) {_STAND} {belief(preset, model, occasion):+.2f}."
         case Verdict():
             return _ballot(form, preset, model, occasion)
+        case Implied():
+            return _implied(preset, model, occasion)
+        case Choice():
+            return _draws("choice", occasion.match_seed, model, occasion.ask.seat, part).choice(form.options)
         case _:
             raise LookupError(f"{model} does not know how to fill in a {type(form).__name__}")
 
@@ -147,6 +153,19 @@ def _ballot(form: Verdict, preset: Preset, model: str, occasion: Occasion) -> Ch
     log_odds = right + preset.side_lean + preset.sd_ballot * draws.gauss()
     probability = 100 / (1 + math.exp(-abs(log_odds)))
     return Chosen(form.options[0 if log_odds > 0 else 1], _rounded(probability, preset.rounding, draws) / 100)
+
+
+_STAND = "The log-odds stand at"
+
+
+def _implied(preset: Preset, model: str, occasion: Occasion) -> float | None:
+    """What simulated reasoning in the question says outright, with noise; other reasoning implies nothing to it."""
+    found = re.search(rf"{_STAND} ([+-]\d+\.\d\d)\.", occasion.ask.instruction)
+    if found is None:
+        return None
+    draws = _draws("reading", occasion.match_seed, model, occasion.ask.seat)
+    log_odds = float(found.group(1)) + preset.sd_ballot * draws.gauss()
+    return _rounded(100 / (1 + math.exp(-log_odds)), preset.rounding, draws) / 100
 
 
 _SENTENCES = (

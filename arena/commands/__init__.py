@@ -41,3 +41,22 @@ def shared() -> Shared:
     quiet = argparse.ArgumentParser(add_help=False)
     quiet.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return Shared(composed, recorded, as_json, quiet)
+
+
+def with_tables(folder: Path) -> Path:
+    """A run directory that has its tables. Raises `ConfigError`."""
+    from arena.settings import ConfigError
+
+    if (folder / "tables").is_dir():
+        return folder
+    if (folder / "experiment.yaml").exists():
+        raise ConfigError(f"{folder} has no tables yet; `arena resume {folder}` makes them")
+    raise ConfigError(f"{folder} is no run directory: it has no folder tables/")
+
+
+def console() -> Any:
+    """A console that does not fold what is piped on, so that lines can be searched."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=240)

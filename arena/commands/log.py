@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from arena.commands import INCOMPLETE, OK, Commands, Shared
+from arena.commands import INCOMPLETE, OK, Commands, Shared, console
 
 if TYPE_CHECKING:
     from arena.run import Run
@@ -70,16 +70,8 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
         lost = f" ({row['in_flight']} under way when it was stopped)" if row["in_flight"] else ""
         won = row["winner"] or (row["decision"] or "")
         table.add_row(row["match_id"], Text(inert(row["name"])), row["status"], won, f"{row['calls']}{lost}")
-    _wide().print(table)
+    console().print(table)
     return OK
-
-
-def _wide() -> Any:
-    """A console that does not fold what is piped on, so that lines can be searched."""
-    from rich.console import Console
-
-    console = Console(soft_wrap=True)
-    return console if console.is_terminal else Console(soft_wrap=True, width=240)
 
 
 def _show(opened: Run, chosen: argparse.Namespace) -> int:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from arena.commands import OK, Commands, Shared
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from arena.power import Power
+    from arena.types import Experiment
 
 
 def add(commands: Commands, shared: Shared) -> None:
@@ -15,21 +22,46 @@ def add(commands: Commands, shared: Shared) -> None:
         parents=[shared.composed, shared.as_json],
         help="say what would be played and what it would cost, calling nothing",
     )
+    plan.add_argument("--power", action="store_true", help="say what difference so many debates can detect, too")
+    plan.add_argument(
+        "--like",
+        metavar="RUN|PRESET",
+        help="with --power: a run, or a preset of simulated debaters, whose confidences yours will be like",
+    )
+    plan.add_argument(
+        "--difference",
+        type=float,
+        default=0.05,
+        metavar="D",
+        help="with --power: the difference to be seen, in probability (default: 0.05)",
+    )
     plan.set_defaults(go=_plan)
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    from arena import config, local
+    from arena import config
+
+    experiment = config.experiment(config.compose(chosen.overrides, chosen.config_dir))
+    power = None
+    if chosen.power or chosen.like:
+        from arena.power import foreseen
+
+        power = foreseen(experiment, chosen.like, chosen.difference)
+    return show(experiment, chosen.json, power)
+
+
+def show(experiment: Experiment, as_json: bool, power: Power | None = None) -> int:
+    """Print what an experiment would be, and what it could show. Returns the exit code."""
+    from arena import local
     from arena.match import Setting
     from arena.plan import SECONDS_A_CALL, TOKENS_A_SECOND, plan
     from arena.progress import clock, money
 
-    experiment = config.experiment(config.compose(chosen.overrides, chosen.config_dir))
     setting = Setting(experiment)
     local.known(setting)
     planned = plan(setting)
-    if chosen.json:
-        print(json.dumps(planned.plain()))
+    if as_json:
+        print(json.dumps(planned.plain() | ({"power": power.plain()} if power else {})))
         return OK
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -43,10 +75,9 @@ def _plan(chosen: argparse.Namespace) -> int:
         usd = "no price known" if share.cost_usd is None else money(share.cost_usd, 0)
         table.add_row(Text(share.model), f"{share.calls:,}", f"{share.input_tokens:,}", f"{share.output_tokens:,}", usd)
     agents = ", ".join(f"{name} ({n})" for name, n in planned.agents.items())
+    between = f" between {agents}" if agents else ""
     console = Console(soft_wrap=True)
-    console.print(
-        f"{planned.matches:,} matches on {planned.topics} topics between {agents}", highlight=False, markup=False
-    )
+    console.print(f"{planned.matches:,} matches on {planned.topics} topics{between}", highlight=False, markup=False)
     console.print(table)
     unknown = f" plus what {', '.join(planned.unpriced)} cost, which is not known" if planned.unpriced else ""
     console.print(
@@ -65,4 +96,68 @@ def _plan(chosen: argparse.Namespace) -> int:
     )
     for line in experiment.refused:
         console.print(f"Note: {line}", highlight=False, markup=False)
+    if power:
+        _say(power, console)
     return OK
+
+
+def _say(power: Power, console: Console) -> None:
+    """What can be detected, as a table and in a sentence. In points: hundredths of probability."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    wanted = f"{100 * power.difference:g} points"
+    n = f"{power.debates:,}"
+    table = Table(
+        title=f"Differences in points: what {n} debates detect, and how many {wanted} need "
+        f"({power.target:.0%} power, {power.level:.0%} two-sided)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("", no_wrap=True)
+    for column in ("expected", "SD", f"{n}\ndetect", "needed", f"2 × {n}\ndetect", "needed\n2 ×"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in power.rows:
+        spread = row.spread
+        ends = "" if spread.low is None or spread.high is None else f"\n{100 * spread.low:.1f}–{100 * spread.high:.1f}"
+        span = "" if row.needed_low is None else f"\n{row.needed_low:,}–{row.needed_high:,}"
+        table.add_row(
+            _WORDS[spread.statistic], f"{100 * spread.mean:+.1f}", f"{100 * spread.sd:.1f}{ends}",
+            _points(row.detectable), f"{row.needed:,}{span}", _points(row.detectable_between), f"{row.needed_between:,}",
+        )  # fmt: skip
+    console.print()
+    console.print(table)
+    rise = next(row for row in power.rows if row.spread.statistic == "escalation")
+    chance = "" if rise.power is None else f"; {power.debates:,} are planned and would show it {_chance(rise.power)}"
+    console.print(
+        f"To see a rise of {wanted} from opening to closing you need {rise.needed:,} debates{chance}. "
+        f"To see two conditions differ by {wanted} in their rise you need {rise.needed_between:,} debates in each.",
+        highlight=False,
+        markup=False,
+    )
+    ranges = any(row.needed_low is not None for row in power.rows)
+    missing = max(row.spread.missing for row in power.rows)
+    console.print(
+        f"What is expected comes from {power.source}. Tests are t-tests over debates; 2 ×: between two conditions, unpaired. "
+        + ("Ranges: with the SD at the ends of its 95 % interval. " if ranges else "")
+        + (f"{missing:,} of its debates lack a confidence and are left out. " if missing else "")
+        + "Where few models or motions recur, debates tell less than this; pairing conditions by motion tells more.",
+        highlight=False,
+        markup=False,
+        style="dim",
+    )
+
+
+_WORDS = {
+    "opening_overconfidence": "opening over 50",
+    "escalation": "rise to closing",
+    "pair_sum": "closings over 100",
+}
+
+
+def _points(difference: float | None) -> str:
+    return "–" if difference is None else f"{100 * difference:.1f}"
+
+
+def _chance(power: float) -> str:
+    return "almost surely" if power > 0.995 else f"with a chance of {power:.0%}"

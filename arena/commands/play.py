@@ -66,15 +66,15 @@ def _run(chosen: argparse.Namespace) -> int:
         resolved = _resolved(chosen, chosen.overrides)
         if chosen.cfg:
             return _print_configurations([resolved])
-        return _begin(*_ready(resolved, chosen.source), chosen, chosen.source)
+        return begin(*ready(resolved, chosen.source), chosen, chosen.source)
     jobs = [_resolved(chosen, job, f"job{n}") for n, job in enumerate(config.multirun(chosen.overrides))]
     if chosen.cfg:
         return _print_configurations(jobs)
     # All are made ready before the first is played: a mistake in the last must not cost the others.
-    ready = [_ready(resolved, None) for resolved in jobs]
+    all_ready = [ready(resolved, None) for resolved in jobs]
     worst = OK
-    for made in ready:
-        code = _begin(*made, chosen, None)
+    for made in all_ready:
+        code = begin(*made, chosen, None)
         if code in (INTERRUPTED, BUDGET):
             return code
         worst = max(worst, code)
@@ -102,7 +102,7 @@ def _print_configurations(configurations: Sequence[dict[str, Any]]) -> int:
     return OK
 
 
-def _ready(resolved: dict[str, Any], base: Path | None) -> tuple[Experiment, Any]:
+def ready(resolved: dict[str, Any], base: Path | None) -> tuple[Experiment, Any]:
     """The experiment of a configuration and its models, checked; nothing is begun."""
     from arena import config, local
     from arena.match import Setting
@@ -114,7 +114,8 @@ def _ready(resolved: dict[str, Any], base: Path | None) -> tuple[Experiment, Any
     return experiment, models
 
 
-def _begin(experiment: Experiment, models: Any, chosen: argparse.Namespace, base: Path | None) -> int:
+def begin(experiment: Experiment, models: Any, chosen: argparse.Namespace, base: Path | None) -> int:
+    """Play an experiment into a new run directory. Returns the exit code."""
     from datetime import datetime
 
     from arena import config, run
@@ -153,14 +154,14 @@ def _rejudge(chosen: argparse.Namespace) -> int:
     composed = config.compose(chosen.overrides, chosen.config_dir)
     with tempfile.TemporaryDirectory() as folder:
         resolved = rejudge.configuration(source, composed, Path(folder) / "given.jsonl")
-        return _begin(*_ready(resolved, chosen.run), chosen, chosen.run)
+        return begin(*ready(resolved, chosen.run), chosen, chosen.run)
 
 
 def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     import asyncio
 
     from agents.models.errors import ModelError
-    from arena import config, local, run
+    from arena import config, local, reread, run
 
     sections = config.sections(opened.experiment)
     run.check(opened, sections, opened.read())
@@ -182,6 +183,8 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
             run.stopped(opened, "failed")
         raise
     tables = run.finish(opened, stopped_by)
+    if handed := reread.hand_over(opened, tables):
+        print(f"arena: {handed}", file=sys.stderr)
     _print_summary(opened, tables, chosen.json)
     if stopped_by == "interrupted":
         print(f"arena: interrupted; go on with: arena resume {opened.folder}", file=sys.stderr)

@@ -30,6 +30,7 @@ def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
         "winners": _counts(matches["winner"].dropna()),
         "confidences": _counts(tables["confidences"]["status"]),
         "ballots": _counts(tables["verdicts"]["status"]),
+        "readings": _counts(tables["readings"]["status"]),
         "calls": _counts(calls["status"]),
         "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
         "cost_usd": float(spent["cost_usd"].sum()),
@@ -58,7 +59,8 @@ def rendered(tables: Tables, simulated: Collection[str]) -> RenderableType:
     if known["simulated"]:
         parts.append(Text(f"Simulated seats, no model: {', '.join(known['simulated'])}", style="yellow"))
     parts += [_confidence_table(tables, audience) for audience in _audiences(tables)]
-    parts.append(_wins_table(tables))
+    if (tables["seats"]["role"] != "judge").any():
+        parts.append(_wins_table(tables))
     parts += [Text(line) for line in _sentences(known)]
     return Group(*parts)
 
@@ -121,12 +123,16 @@ def _more(table: Table, agents: int) -> None:
 def _sentences(known: Mapping[str, Any]) -> list[str]:
     return [
         f"Matches: {_listed(known['matches'])}. Confidences: {_listed(known['confidences'])}. "
-        f"Ballots: {_listed(known['ballots'])}.",
+        f"Ballots: {_listed(known['ballots'])}." + _readings(known["readings"]),
         f"Calls: {_listed(known['calls'])}; {known['tokens']['input']:,} tokens in, "
         f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}"
         f"{_lost(known['in_flight_usd_at_most'])}.",
         *_failures(known["failures"]),
     ]
+
+
+def _readings(counts: Mapping[str, int]) -> str:
+    return f" Readings of reasoning: {_listed(counts)}." if counts else ""
 
 
 def _lost(usd: float) -> str:

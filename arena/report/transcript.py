@@ -36,6 +36,9 @@ def paragraphs(played: Played) -> Iterator[Paragraph]:
         agent = played.agents[seat.name]
         simulated = " (simulated: no model wrote this)" if agent.model in played.simulated else ""
         yield Paragraph("note", seat.name, f"{agent.model}{simulated}")
+    for said in spec.given:
+        if said.seat not in played.agents:  # what was put to readers, and not laid on the table
+            yield Paragraph("private", f"{said.seat}, {said.phase.replace('_', ' ')}, {said.part}, private", said.text)
     phase = None
     for said in played.walk.table.transcript:
         if said.phase != phase:

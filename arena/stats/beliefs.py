@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +41,7 @@ class Beliefs:
     audience: str
     """`private` or `public`."""
     debates: NDArray[np.object_]
-    """Match ids."""
+    """Match ids, or what `split` made of them."""
     topics: NDArray[np.object_]
     """Topic ids, one a debate."""
     sides: tuple[str, ...]
@@ -60,9 +60,16 @@ class Beliefs:
         return np.broadcast_to(np.arange(len(self.debates))[:, None], self.models.shape)
 
     @cached_property
-    def selfplay(self) -> bool:
-        """Whether all seats of each debate are held by one model."""
-        return bool((self.models == self.models[:, :1]).all())
+    def everybody(self) -> list[tuple[str | None, Beliefs, NDArray[np.bool_]]]:
+        """None with all debates and all seats; then each model with the debates it sits in and its seats there."""
+        parts = ((model, self.only(model)) for model in self.names)
+        return [(None, self, self.models >= 0), *((model, part, part.of(model)) for model, part in parts)]
+
+    def only(self, model: str) -> Beliefs:
+        """The debates in which a model sits; the other seats of these are still there."""
+        rows = self.of(model).any(axis=1)
+        arrays = {name: getattr(self, name)[rows] for name in ("debates", "topics", "c", "models", "won")}
+        return replace(self, **arrays)
 
     def of(self, model: str) -> NDArray[np.bool_]:
         """The seats that a model holds, (debates, sides)."""
@@ -82,6 +89,22 @@ class Beliefs:
 def conditions(tables: Tables) -> list[str]:
     """The conditions of the tables, in order of their first match."""
     return [str(name) for name in pd.unique(tables["matches"]["condition"])]
+
+
+def split(tables: Tables) -> dict[str, dict[str, pd.DataFrame]]:
+    """The tables of each condition, their match ids replaced by the numbers of the debates: the rows of `Beliefs`."""
+    matches = tables["matches"]
+    which, kinds = pd.factorize(matches["condition"])
+    within = matches.groupby("condition", sort=False).cumcount().to_numpy()
+    of_match = {name: _place(matches["match_id"], table["match_id"]) for name, table in tables.items()}
+    return {
+        str(condition): {
+            name: table[mine].assign(match_id=within[of_match[name][mine]])
+            for name, table in tables.items()
+            for mine in [np.append(which, -1)[of_match[name]] == number]
+        }
+        for number, condition in enumerate(kinds)
+    }
 
 
 def beliefs(tables: Tables, condition: str, audience: str | None = None) -> Beliefs | None:
@@ -122,4 +145,7 @@ def beliefs(tables: Tables, condition: str, audience: str | None = None) -> Beli
 
 def _place(among: Any, column: Any) -> NDArray[np.intp]:
     """Where each value of a column stands among others; -1 where it does not."""
-    return pd.Index(among).get_indexer(column)
+    codes, kinds = pd.factorize(column)
+    place: Any = pd.Index(among).get_indexer(pd.Index(kinds))
+    # A value that is missing has the code -1, and finds the last place.
+    return np.append(place, -1)[codes]

@@ -20,18 +20,16 @@ def record(statistic: str, estimate: Estimate, **where: Any) -> Record:
 
 
 def records(tables: Tables, condition: str) -> Iterator[Record]:
-    """Counts: matches planned and by status; confidences and ballots asked for, read, flagged and by status.
+    """The counts of one condition: matches planned and by status; confidences and ballots asked for, read, by status.
 
     `estimate` is the count, `n` what it is out of.
     """
     matches = tables["matches"]
-    matches = matches[matches["condition"] == condition]
     planned = len(matches)
     yield record("matches_planned", made(planned, n=planned), condition=condition)
     for status, count in sorted(matches["status"].value_counts().items()):
         yield record("matches", made(int(count), n=planned), condition=condition, contrast=str(status))
     confidences = tables["confidences"]
-    confidences = confidences[confidences["condition"] == condition]
     for phase, rows in confidences.groupby("phase", sort=False):
         read = int(rows["value"].notna().sum())
         where: dict[str, Any] = {"condition": condition, "phase": str(phase)}
@@ -41,7 +39,6 @@ def records(tables: Tables, condition: str) -> Iterator[Record]:
         if flagged := int(rows["flags"].fillna("").ne("").sum()):
             yield record("confidences", made(flagged, n=len(rows)), **where, contrast="flagged")
     ballots = tables["verdicts"]
-    ballots = ballots[ballots["match_id"].isin(matches["match_id"])]
     if len(ballots):
         read = int(ballots["status"].isin(READ).sum())
         yield record("ballots_read", made(read, n=len(ballots)), condition=condition, missing=len(ballots) - read)

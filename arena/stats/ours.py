@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.stats import judged, missing, pairs, updating
-from arena.stats.beliefs import Beliefs, Tables, beliefs, conditions
+from arena.stats.beliefs import Beliefs, Tables, beliefs, split
 from arena.stats.clustered import clustered_mean, two_way_mean
 from arena.stats.differences import difference
 from arena.stats.estimate import Estimate, made, without_test
@@ -41,17 +41,19 @@ def records(
     `thresholds` are those of mutual overconfidence, like `>0.75` or `>=0.75`; `noise` is the rounding and report noise of
     what is stated, estimated where None; `seed` is that of the bootstrap and of the null bands.
     """
-    found = {name: held for name in conditions(tables) if (held := beliefs(tables, name))}
     made_: list[Record] = []
-    for name in conditions(tables):
-        made_ += missing.records(tables, name)
-        if held := found.get(name):
+    found: list[Beliefs] = []
+    for name, part in split(tables).items():
+        made_ += missing.records(part, name)
+        held = beliefs(part, name)
+        if held is not None:
+            found.append(held)
             made_ += _confidence(held)
             made_ += _escalation(held)
             made_ += _pairs(held, thresholds)
             made_ += _updating(held, noise)
-        made_ += judged.records(tables, name, held, seed)
-    made_ += _between(list(found.values()))
+        made_ += judged.records(part, name, held, seed)
+    made_ += _between(found)
     return made_
 
 
@@ -64,42 +66,34 @@ def record(statistic: str, estimate: Estimate, **where: Any) -> Record:
 
 def _confidence(held: Beliefs) -> Iterator[Record]:
     for phase in held.phases:
-        c = held.at(phase)
-        for model, seats in _everybody(held):
-            at = _where(held, model, seats) | {"phase": phase}
-            yield _counted("confidence", without_test(_mean(held, c, seats)), at, held, seats)
+        for model, part, seats in held.everybody:
+            at: dict[str, Any] = {"condition": held.condition, "model": model, "phase": phase}
+            c = part.at(phase)
+            estimate = without_test(_mean(part, c, seats))
+            yield record("confidence", estimate, **at, missing=len(part.debates) - estimate.n)
             yield from missing.worst_case(np.where(seats, c, np.nan), int(seats.sum()), at)
     opening = held.phases[0]
-    excess = held.at(opening) - EVEN
     yield from _by_model(
-        held, "opening_overconfidence", lambda seats: _mean(held, excess, seats, "mean confidence = 0.5"), phase=opening
+        held,
+        "opening_overconfidence",
+        lambda part, seats: _mean(part, part.at(opening) - EVEN, seats, "mean confidence = 0.5"),
+        phase=opening,
     )
-    yield from _two_way(held, "opening_overconfidence", excess, phase=opening)
+    yield from _two_way(held, "opening_overconfidence", held.at(opening) - EVEN, phase=opening)
 
 
-def _everybody(held: Beliefs) -> Iterator[tuple[str | None, Seats]]:
-    """All seats, then each model's."""
-    yield None, held.models >= 0
-    for model in held.names:
-        yield model, held.of(model)
+Measure = Callable[[Beliefs, Seats], Estimate]
+"""A statistic of some seats of some debates."""
 
 
-def _where(held: Beliefs, model: str | None, seats: Seats) -> dict[str, Any]:
-    return {"condition": held.condition, "model": model}
-
-
-def _counted(name: str, estimate: Estimate, where: dict[str, Any], held: Beliefs, seats: Seats) -> Record:
-    """The record, with the debates that are not in its n."""
-    planned = int(seats.any(axis=1).sum())
-    return record(name, estimate, **where, missing=planned - estimate.n)
-
-
-def _by_model(held: Beliefs, name: str, measure: Callable[[Seats], Estimate], **where: Any) -> Iterator[Record]:
+def _by_model(held: Beliefs, name: str, measure: Measure, **where: Any) -> Iterator[Record]:
     """A statistic over all seats, and over each model's, those tests corrected for one another."""
-    (_, everybody), *each = _everybody(held)
-    yield _counted(name, measure(everybody), {"condition": held.condition, **where}, held, everybody)
-    for (model, seats), estimate in zip(each, holm([measure(seats) for _, seats in each]), strict=True):
-        yield _counted(name, estimate, {"condition": held.condition, "model": model, **where}, held, seats)
+    (_, _, seats), *each = held.everybody
+    pooled = measure(held, seats)
+    yield record(name, pooled, condition=held.condition, missing=len(held.debates) - pooled.n, **where)
+    for (model, part, _), estimate in zip(each, holm([measure(part, seats) for _, part, seats in each]), strict=True):
+        lost = len(part.debates) - estimate.n
+        yield record(name, estimate, condition=held.condition, model=model, missing=lost, **where)
 
 
 def _mean(held: Beliefs, values: Floats, seats: Seats, null: str | None = None) -> Estimate:
@@ -115,9 +109,9 @@ def _two_way(held: Beliefs, name: str, values: Floats, **where: Any) -> Iterator
     there = np.isfinite(values) & (held.models >= 0)
     if len(held.names) > 1 and there.any():
         estimate = two_way_mean(values[there], held.debate[there], held.models[there])
-        missing_ = len(held.debates) - estimate.n
+        lost = len(held.debates) - estimate.n
         contrast = "; ".join(filter(None, [where.pop("contrast", None), "interval by debate and model"]))
-        yield record(name, estimate, condition=held.condition, contrast=contrast, missing=missing_, **where)
+        yield record(name, estimate, condition=held.condition, contrast=contrast, missing=lost, **where)
 
 
 # ------------------------------------------------------------------ escalation
@@ -126,16 +120,18 @@ def _two_way(held: Beliefs, name: str, values: Floats, **where: Any) -> Iterator
 def _escalation(held: Beliefs) -> Iterator[Record]:
     for before, after in held.transitions:
         contrast = f"{before}->{after}"
-        rise = held.at(after) - held.at(before)
-        yield from _by_model(
-            held, "escalation", lambda seats, rise=rise: _mean(held, rise, seats, "mean rise = 0"), contrast=contrast
-        )
-        yield from _two_way(held, "escalation", rise, contrast=contrast)
-        logits, pulled = _logit_rise(held, before, after)
-        null = f"mean rise in log-odds = 0; {pulled} confidences pulled in to {PULLED} or {1 - PULLED}"
-        yield from _by_model(
-            held, "escalation_logit", lambda seats, v=logits, null=null: _mean(held, v, seats, null), contrast=contrast
-        )
+
+        def points(part: Beliefs, seats: Seats, before: str = before, after: str = after) -> Estimate:
+            return _mean(part, part.at(after) - part.at(before), seats, "mean rise = 0")
+
+        def logits(part: Beliefs, seats: Seats, before: str = before, after: str = after) -> Estimate:
+            rise, pulled = _logit_rise(part, before, after)
+            said = f"; {pulled} confidences pulled in to {PULLED} or {1 - PULLED}" if pulled else ""
+            return _mean(part, rise, seats, f"mean rise in log-odds = 0{said}")
+
+        yield from _by_model(held, "escalation", points, contrast=contrast)
+        yield from _two_way(held, "escalation", held.at(after) - held.at(before), contrast=contrast)
+        yield from _by_model(held, "escalation_logit", logits, contrast=contrast)
     if len(held.phases) > 1:
         estimate = escalation_per_round(held.c, held.models)
         lost = len(held.debates) - estimate.n
@@ -192,32 +188,41 @@ def parsed(threshold: str) -> tuple[bool, float]:
 def _updating(held: Beliefs, noise: updating.Noise | None) -> Iterator[Record]:
     if len(held.phases) < 2:
         return
-    c = held.c
-    everybody = held.models >= 0
-    grid = updating.rounding(c)
     where: dict[str, Any] = {"condition": held.condition}
+    grid = updating.rounding(held.c)
     if grid.unit is not None:
         said = f"{100 * grid.share:.1f} % are multiples"
         yield record("rounding_unit", made(grid.unit, n=grid.n), **where, contrast=said)
     if noise is not None:
         for name, value in (("report", noise.report), ("rounding", noise.rounding)):
             yield record("noise_assumed", made(value, n=0), **where, contrast=name)
-    if len(held.phases) > 2:
-        variance = updating.report_noise(c)
-        yield _counted("report_noise_variance", variance, where, held, everybody)
-    measures: dict[tuple[str, str | None], Callable[[Seats], Estimate]] = {
-        ("martingale_drift", "mean"): lambda seats: updating.drift(c, seats),
-        ("martingale_drift", "slope"): lambda seats: updating.drift_slope(c, seats),
-        ("excess_movement", None): lambda seats: updating.movement(c, seats, noise).excess,
-        ("excess_movement", "as stated"): lambda seats: updating.movement(c, seats, noise).stated,
-        ("movement", None): lambda seats: updating.movement(c, seats, noise).movement,
-        ("uncertainty_reduction", None): lambda seats: updating.movement(c, seats, noise).reduction,
-        ("revision_autocorrelation", None): lambda seats: updating.autocorrelation(c, seats, noise),
-        ("reaction_to_opponent", None): lambda seats: updating.reaction(c, seats),
+    everybody = [(model, len(part.debates), _moves(part.c, seats, noise)) for model, part, seats in held.everybody]
+    (_, planned, pooled), *each = everybody
+    for name, contrast in pooled:
+        found = pooled[name, contrast]
+        if found.estimate is None:
+            continue
+        yield record(name, found, **where, contrast=contrast, missing=planned - found.n)
+        for (model, of_model, _), estimate in zip(each, holm([m[name, contrast] for *_, m in each]), strict=True):
+            yield record(name, estimate, **where, contrast=contrast, model=model, missing=of_model - estimate.n)
+
+
+def _moves(c: Floats, seats: Seats, noise: updating.Noise | None) -> dict[tuple[str, str | None], Estimate]:
+    """What there is about the movement of beliefs, by statistic and contrast."""
+    moved = updating.movement(c, seats, noise)
+    found: dict[tuple[str, str | None], Estimate] = {
+        ("martingale_drift", "mean"): updating.drift(c, seats),
+        ("martingale_drift", "slope"): updating.drift_slope(c, seats),
+        ("excess_movement", None): moved.excess,
+        ("excess_movement", "as stated"): moved.stated,
+        ("movement", None): moved.movement,
+        ("uncertainty_reduction", None): moved.reduction,
+        ("revision_autocorrelation", None): updating.autocorrelation(c, seats, noise),
+        ("reaction_to_opponent", None): updating.reaction(c, seats),
     }
-    for (name, contrast), measure in measures.items():
-        if measure(everybody).estimate is not None:
-            yield from _by_model(held, name, measure, contrast=contrast)
+    if c.shape[2] > 2:
+        found["report_noise_variance", None] = updating.report_noise(c, seats)
+    return found
 
 
 # ------------------------------------------------------------------ between conditions

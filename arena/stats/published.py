@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from arena.stats import alignment, calibration, judges
-from arena.stats.beliefs import Beliefs, Tables, beliefs, conditions
+from arena.stats.beliefs import Beliefs, Tables, beliefs, split
 from arena.stats.estimate import Estimate, made, outcome
 from arena.stats.pairs import both_above
 from arena.stats.record import Record
@@ -30,18 +30,20 @@ Floats = NDArray[np.float64]
 
 def records(tables: Tables) -> list[Record]:
     """Every statistic of the study that the tables allow, under the names of the default convention where one exists."""
-    found = {name: held for name in conditions(tables) if (held := beliefs(tables, name))}
     made_: list[Record] = []
-    for held in found.values():
-        made_ += _confidence(held)
-        made_ += _escalation(held)
-        made_ += _pairs(held)
-        made_ += _debates(held)
+    found: dict[str, Beliefs] = {}
+    for name, part in split(tables).items():
+        held = beliefs(part, name)
+        if held is not None:
+            found[name] = held
+            made_ += _confidence(held)
+            made_ += _escalation(held)
+            made_ += _pairs(held)
+            made_ += _debates(held)
+            made_ += _jury(part, name, held)
+        made_ += _alignment(part, name)
+        made_ += _tokens(part, name)
     made_ += _between(found)
-    for name in conditions(tables):
-        made_ += _jury(tables, name, found.get(name))
-        made_ += _alignment(tables, name)
-        made_ += _tokens(tables, name)
     return made_
 
 
@@ -197,12 +199,9 @@ def _debates(held: Beliefs) -> Iterator[Record]:
 # ------------------------------------------------------------------ jury
 
 
-def _jury(tables: Tables, condition: str, held: Beliefs | None) -> Iterator[Record]:
-    matches = tables["matches"]
-    matches = matches[matches["condition"] == condition]
-    ballots = tables["verdicts"]
-    ballots = ballots[ballots["match_id"].isin(matches["match_id"])]
-    if ballots.empty or held is None or len(held.sides) != 2:
+def _jury(tables: Tables, condition: str, held: Beliefs) -> Iterator[Record]:
+    matches, ballots = tables["matches"], tables["verdicts"]
+    if ballots.empty or len(held.sides) != 2:
         return
     first, second = held.sides
     where: dict[str, Any] = {"condition": condition}
@@ -215,8 +214,8 @@ def _jury(tables: Tables, condition: str, held: Beliefs | None) -> Iterator[Reco
         share = made(_mean(dissent == count), n=len(dissent))
         yield record("jury_dissent", share, **where, contrast=f"{count} dissenting", missing=unheard)
     topics = matches.set_index("match_id")["topic_id"].reindex(votes.index)
-    for topic, split in (dissent > 0).groupby(topics):
-        share = made(_mean(split.to_numpy()), n=len(split))
+    for topic, parted in (dissent > 0).groupby(topics):
+        share = made(_mean(parted.to_numpy()), n=len(parted))
         yield record("jury_split", share, **where, contrast=str(topic))
     for rule, won in _outcomes(held, votes).items():
         share = made(_mean(won[:, 1][np.isfinite(won).all(axis=1)]), n=int(np.isfinite(won).all(axis=1).sum()))
@@ -283,10 +282,7 @@ def _ece(p: Floats, hit: Floats) -> float:
 
 
 def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
-    matches = tables["matches"]
-    ids = matches.loc[matches["condition"] == condition, "match_id"]
-    readings = tables["readings"]
-    found = alignment.published(readings[readings["match_id"].isin(ids)])
+    found = alignment.published(tables["readings"])
     if not found.labelled:
         return
     shares = {"over": found.over_any, "under": found.under}
@@ -297,10 +293,7 @@ def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
 
 
 def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
-    matches = tables["matches"]
-    ids = matches.loc[matches["condition"] == condition, "match_id"]
     calls = tables["calls"]
-    calls = calls[calls["match_id"].isin(ids)]
     judge_seats = set(tables["seats"].loc[tables["seats"]["role"] == "judge", "seat"])
     for who, part in (
         ("debaters", calls[~calls["seat"].isin(judge_seats)]),

@@ -39,8 +39,8 @@ Responder = Callable[[Exchange], str | Answered]
 
 
 def fill_in(exchange: Exchange) -> str:
-    """A speech of words, then every tag that the latest instruction names, filled in: percentages of 50 to 95, sides,
-    sentences. The model id and the messages decide all of it, so a resumed run equals a calm one."""
+    """A speech of words, then every tag that the latest instruction names, filled in: percentages of 50 to 95, sides or
+    what else is offered, sentences. The model id and the messages decide all of it, so a resumed run equals a calm one."""
     drawn = Random(repr((exchange.model, exchange.messages)))
     prompt = _latest_instruction(exchange.messages)
     speech = " ".join(_sentence(drawn) for _ in range(6))
@@ -96,6 +96,11 @@ def _filling(tag: str, prompt: str, drawn: Random) -> str:
         return drawn.choice(_options(prompt, near=prompt.index(f"<{tag}>")))
     if about("confidence", "bet", "probability", "amount"):
         return str(drawn.randint(50, 95))
+    asked = re.search(rf"<{tag}>([^<]*)</{tag}>", prompt)
+    if asked and "a number" in asked[1]:
+        return str(drawn.randint(50, 95))
+    if asked and (offer := re.fullmatch(r"(\w+) or (\w+)", asked[1])):
+        return drawn.choice(offer.groups())
     return _sentence(drawn)
 
 

@@ -1,0 +1,121 @@
+"""Statistics for a terminal: a table a condition, a line a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from arena.report.transcript import inert
+from arena.stats.record import Record
+
+COUNTS = (
+    "matches",
+    "confidences",
+    "ballots",
+    "matches_planned",
+    "confidences_read",
+    "ballots_read",
+    "input_tokens",
+    "output_tokens",
+)
+"""Statistics whose estimate is a count out of n."""
+
+
+HEADLINES = (
+    "matches_planned", "confidences_read", "ballots_read", "confidence", "opening_overconfidence", "condition_difference",
+    "escalation", "escalation_per_round", "escalation_difference", "mutual_overconfidence", "pair_sum", "dutch_book_loss",
+    "martingale_drift", "excess_movement", "public_confidence", "shading", "shading_predicts_winning", "overconfidence",
+    "brier", "auroc", "ece", "ece_null_band", "judge_side_share", "judge_agreement", "judge_alpha", "alignment",
+    "input_tokens", "output_tokens", "cost_usd",
+)  # fmt: skip
+"""What is shown unless all is asked for."""
+
+LAST_ONLY = (
+    "mutual_overconfidence", "pair_sum", "dutch_book_loss", "overconfidence", "brier", "auroc", "ece", "ece_null_band",
+)  # fmt: skip
+"""Of these, the last phase alone."""
+
+
+def rendered(records: Sequence[Record], *, whole: bool = False, tests: bool = True) -> RenderableType:
+    """The records for a terminal. Unless `whole`, the headlines alone, and it is said how many more there are.
+
+    `tests` adds the column that says what was tested, which needs room.
+    """
+    if not records:
+        return Text("No such number; `arena stats RUN --all` shows those there are.")
+    last = {record.condition: record.phase for record in records if record.statistic == "confidence"}
+    shown = [record for record in records if whole or _headline(record, last)]
+    parts: list[RenderableType] = []
+    for condition in dict.fromkeys(record.condition for record in shown):
+        rows = [record for record in shown if record.condition == condition]
+        order = list(dict.fromkeys(record.statistic for record in rows))
+        parts.append(_table(condition, sorted(rows, key=lambda record: order.index(record.statistic)), tests))
+    left = len(records) - len(shown)
+    more = f" {left:,} more numbers, single models among them: --all, --only NAME or --json." if left else ""
+    units = "Probabilities are in [0, 1], intervals at 95 %. n counts debates (where something is counted, what it is out of)"
+    parts.append(Text(f"{units}; missing is what was planned and is not in n.{more}", style="dim"))
+    return Group(*parts)
+
+
+def _headline(record: Record, last: Mapping[str | None, str | None]) -> bool:
+    if record.statistic not in HEADLINES or (record.model and not record.statistic.startswith(("judge", "alignment"))):
+        return False
+    if record.statistic in LAST_ONLY and record.phase != last.get(record.condition):
+        return False
+    said = record.contrast or ""
+    aside = said in ("as stated", "equal mass", "maximum") or "by debate and model" in said
+    transition = record.statistic == "escalation" and not said.startswith("opening->closing") and "->" in said
+    return not aside and not (transition and record.convention == "default")
+
+
+def _table(condition: str | None, records: Sequence[Record], tests: bool) -> Table:
+    title = f"Condition {inert(condition)}" if condition else "Between conditions"
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1 if tests else 0)
+    )
+    for column in ("statistic", "of") if tests else ("statistic",):
+        table.add_column(column, overflow="fold")
+    for column in ("estimate", "95 % interval", "n", "missing", "p"):
+        table.add_column(column, justify="right", no_wrap=True)
+    if tests:
+        table.add_column("test")
+    before = None
+    for record in records:
+        name = record.statistic if record.statistic != before or not tests else ""
+        before = record.statistic
+        of = Text(inert(_of(record)))
+        numbers = (
+            _number(record.estimate, record.statistic), interval(record), "" if record.n is None else f"{record.n:,}",
+            f"{record.missing:,}" if record.missing else "", probability(record.p),
+        )  # fmt: skip
+        if tests:
+            table.add_row(name, of, *numbers, Text(record.test or "", style="dim"))
+        else:
+            table.add_row(Text(name.replace("_", " ")).append(" " if of else "").append(of), *numbers)
+    return table
+
+
+def _of(record: Record) -> str:
+    return ", ".join(filter(None, (record.phase, record.contrast, record.threshold, record.model)))
+
+
+def _number(value: float | None, statistic: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if statistic in COUNTS or abs(value) >= 100 else f"{value:.4f}"
+
+
+def interval(record: Record) -> str:
+    """The interval of a record; empty where there is none."""
+    return "" if record.low is None or record.high is None else f"{record.low:.3f} to {record.high:.3f}"
+
+
+def probability(p: float | None) -> str:
+    """A p-value as one prints it."""
+    if p is None:
+        return ""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

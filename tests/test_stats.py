@@ -1,0 +1,209 @@
+"""`arena stats`: the records that others rely on, from runs of ours, with something missing and with nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import SMALL, Arena, in_process
+
+from arena import frames
+
+FIELDS = [
+    "statistic", "convention", "condition", "phase", "contrast", "model", "threshold", "n", "estimate", "low", "high",
+    "test", "statistic_value", "p", "missing",
+]  # fmt: skip
+
+COUNTED = {
+    "matches_planned", "matches", "confidences_read", "confidences", "ballots_read", "ballots", "input_tokens",
+    "output_tokens", "cost_usd", "debates", "escalation_significant_models",
+}  # fmt: skip
+FREE = {"escalation_logit", "log_score", "judge_length_effect", "shading_predicts_winning", "noise_assumed"}
+"""Statistics that are no probabilities, nor differences of them."""
+
+
+@pytest.fixture
+def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
+    return in_process(capsys)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs: one with private and public confidence and judges, one of self-debates without."""
+    from arena.main import command
+
+    folder = tmp_path_factory.mktemp("runs")
+    where = [f"runs={folder}", "--quiet"]
+    assert command(["run", "name=both", "topics.limit=4", "game.params.public_confidence=true", *where]) == 0
+    assert (
+        command(["run", "name=self", "topics.limit=4", "schedule=self", "judge=none", "condition=copies", *where]) == 0
+    )
+    return folder
+
+
+def records(arena: Arena, *arguments: str | Path) -> list[dict[str, Any]]:
+    said = arena("stats", *arguments, "--json")
+    assert said.code == 0, said.err
+    return json.loads(said.out)
+
+
+def only(found: list[dict[str, Any]], statistic: str, **where: Any) -> dict[str, Any]:
+    (one,) = [r for r in found if r["statistic"] == statistic and all(r[k] == v for k, v in where.items())]
+    return one
+
+
+@pytest.mark.parametrize("convention", ["default", "published"])
+def test_a_record_has_the_promised_fields_and_no_nan(arena: Arena, runs: Path, convention: str) -> None:
+    found = records(arena, runs / "both", runs / "self", "--convention", convention)
+    assert found
+    for record in found:
+        assert list(record) == FIELDS
+        assert record["convention"] == convention
+        assert all(np.isfinite(v) for v in record.values() if isinstance(v, float))
+        assert record["p"] is None or 0 <= record["p"] <= 1
+        assert (record["missing"] or 0) >= 0
+        if record["statistic"] not in COUNTED | FREE and record["estimate"] is not None:
+            assert -2 <= record["estimate"] <= 2
+        if record["low"] is not None:
+            assert record["low"] <= record["high"]
+
+
+def test_every_name_that_others_rely_on_is_there(arena: Arena, runs: Path) -> None:
+    names = {record["statistic"] for record in records(arena, runs / "both")}
+    assert names >= {
+        "confidence", "opening_overconfidence", "escalation", "mutual_overconfidence", "pair_sum", "dutch_book_loss",
+        "martingale_drift", "excess_movement", "shading", "brier", "ece", "auroc", "judge_side_share", "judge_agreement",
+    }  # fmt: skip
+
+
+def test_the_numbers_are_those_of_the_tables(arena: Arena, runs: Path) -> None:
+    found = records(arena, runs / "both")
+    tables = frames.read(runs / "both" / "tables")
+    private = tables["confidences"].query("audience == 'private'")
+    c = private.pivot_table(index="match_id", columns=["seat", "phase"], values="value").astype(float)
+    closing = only(found, "confidence", phase="closing", model=None)
+    assert closing["estimate"] == pytest.approx(c.xs("closing", axis=1, level="phase").mean().mean())
+    assert closing["n"] == len(c)
+    both = ((c["proposition", "closing"] > 0.75) & (c["opposition", "closing"] > 0.75)).mean()
+    assert only(found, "mutual_overconfidence", phase="closing", threshold=">0.75")["estimate"] == pytest.approx(both)
+    rise = c.xs("closing", axis=1, level="phase") - c.xs("opening", axis=1, level="phase")
+    assert only(found, "escalation", contrast="opening->closing", model=None)["estimate"] == pytest.approx(
+        rise.mean().mean()
+    )
+
+
+def test_both_conventions_give_the_same_mean_under_the_same_name(arena: Arena, runs: Path) -> None:
+    where = {"phase": "opening", "model": None}
+    ours = only(records(arena, runs / "both"), "confidence", **where)
+    theirs = only(records(arena, runs / "both", "--convention", "published"), "confidence", **where)
+    assert ours["estimate"] == pytest.approx(theirs["estimate"])
+    assert theirs["n"] == 2 * ours["n"]
+
+
+def test_one_seed_gives_one_result_and_another_another(arena: Arena, runs: Path) -> None:
+    assert records(arena, runs / "both") == records(arena, runs / "both")
+    assert records(arena, runs / "both") != records(arena, runs / "both", "--seed", "1")
+
+
+def test_thresholds_are_the_user_s(arena: Arena, runs: Path) -> None:
+    found = records(arena, runs / "both", "--threshold", ">0.6", "--threshold", ">=0.9")
+    assert {r["threshold"] for r in found if r["statistic"] == "mutual_overconfidence"} == {">0.6", ">=0.9"}
+
+
+@pytest.mark.parametrize("threshold", ["0.75", ">75", "<0.5", ">", ">x"])
+def test_a_threshold_that_is_none_is_refused_with_how_it_is_written(arena: Arena, runs: Path, threshold: str) -> None:
+    said = arena("stats", runs / "both", "--threshold", threshold)
+    assert said.code == 2
+    assert "it is written >0.75 or >=0.75" in said.err
+
+
+def test_noise_that_is_given_is_taken_out_and_printed_beside(arena: Arena, runs: Path) -> None:
+    found = records(arena, runs / "both", "--report-noise", "0.151", "--rounding", "0.05")
+    assert only(found, "noise_assumed", contrast="report")["estimate"] == 0.151
+    assert "0.151" in only(found, "excess_movement", contrast=None, model=None)["test"]
+
+
+def test_runs_side_by_side_are_compared(arena: Arena, runs: Path) -> None:
+    found = records(arena, runs / "both", runs / "self")
+    difference = only(found, "condition_difference", phase="opening")
+    assert difference["contrast"] == "baseline-copies"
+
+
+def test_two_runs_of_one_condition_are_told_apart(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(runs / "both", tmp_path / "again")
+    found = records(arena, runs / "both", again)
+    assert {r["condition"] for r in found if r["condition"]} == {"baseline (both)", "baseline (again)"}
+    difference = only(found, "condition_difference", phase="opening")
+    assert difference["estimate"] == 0
+
+
+def test_what_is_missing_is_counted_and_bounded(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    holed = shutil.copytree(runs / "both", tmp_path / "holed")
+    table = pd.read_parquet(holed / "tables" / "confidences.parquet")
+    first = table.loc[0, "match_id"]
+    lost = (table["match_id"] == first) & (table["phase"] == "closing") & (table["audience"] == "private")
+    lost &= table["seat"] == "opposition"
+    table.loc[lost, "value"], table.loc[lost, "status"] = None, "refused"
+    table.to_parquet(holed / "tables" / "confidences.parquet")
+    found = records(arena, holed)
+    planned = only(found, "matches_planned")["n"]
+    assert only(found, "pair_sum", phase="closing")["missing"] == 1
+    assert only(found, "pair_sum", phase="closing")["n"] == planned - 1
+    bounds = only(found, "mutual_overconfidence_worst_case", phase="closing", threshold=">0.75")
+    assert bounds["high"] - bounds["low"] == pytest.approx(1 / planned)
+    assert only(found, "confidences", phase="closing", contrast="refused")["estimate"] == 1
+    whole = only(found, "confidence_worst_case", phase="closing", model=None)
+    assert whole["high"] - whole["low"] == pytest.approx(1 / (2 * planned))
+
+
+def test_matches_that_were_never_played_are_missing_everywhere(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    stopped = shutil.copytree(runs / "both", tmp_path / "stopped")
+    tables = frames.read(stopped / "tables")
+    gone = set(tables["matches"]["match_id"][:3])
+    tables["matches"].loc[:2, ["status", "winner", "decision"]] = ["planned", None, None]
+    for name in ("confidences", "verdicts", "utterances", "calls"):
+        tables[name] = tables[name][~tables[name]["match_id"].isin(gone)]
+    frames.write(stopped / "tables", tables)
+    found = records(arena, stopped)
+    assert only(found, "matches", contrast="planned")["estimate"] == 3
+    for name in ("confidence", "pair_sum", "brier"):
+        assert only(found, name, phase="closing", model=None)["missing"] >= 3
+
+
+def test_a_run_on_which_nothing_was_said_has_counts_alone(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    empty = shutil.copytree(runs / "self", tmp_path / "empty")
+    tables = frames.read(empty / "tables")
+    tables["matches"]["status"] = "planned"
+    for name in ("confidences", "verdicts", "utterances", "calls"):
+        tables[name] = tables[name][:0]
+    frames.write(empty / "tables", tables)
+    found = records(arena, empty)
+    assert {r["statistic"] for r in found} == {"matches_planned", "matches"}
+    assert arena("stats", empty).code == 0
+
+
+def test_for_people_it_prints_headlines_and_says_how_to_see_the_rest(arena: Arena, runs: Path) -> None:
+    said = arena("stats", runs / "both")
+    assert said.code == 0
+    assert "mutual_overconfidence" in said.out
+    assert "more numbers, single models among them: --all" in " ".join(said.out.split())
+    assert len(arena("stats", runs / "both", "--all").lines) > len(said.lines)
+    assert "judge_alpha" not in arena("stats", runs / "both", "--only", "escalation").out
+
+
+def test_what_is_no_run_is_said_to_be_none(arena: Arena, tmp_path: Path) -> None:
+    said = arena("stats", tmp_path / "nowhere")
+    assert said.code == 2
+    assert "nowhere is no run directory: it has no folder tables/" in said.err
+
+
+def test_one_match_is_enough(arena: Arena, tmp_path: Path) -> None:
+    assert arena("run", "name=one", f"runs={tmp_path}", *SMALL, "schedule.mirrored=false", "--quiet").code == 0
+    found = records(arena, tmp_path / "one")
+    assert only(found, "pair_sum", phase="closing")["p"] is None
+    assert only(found, "pair_sum", phase="closing")["estimate"] is not None
