@@ -3,6 +3,7 @@
 import arena
 
 tables = arena.load("runs/mine")                  # a table an attribute: tables.confidences ...
+numbers = arena.statistics("runs/mine")           # what `arena stats` gives, a row a number
 experiment = arena.compose(["seed=1"])            # what `arena run seed=1` would play
 folder = await arena.play(experiment)
 """
@@ -12,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from arena.api import Tables, compose, load, play
+    from arena.api import Tables, compose, load, play, statistics
 
-__all__ = ["Tables", "compose", "load", "play"]
+__all__ = ["Tables", "compose", "load", "play", "statistics"]
 
 
 def __getattr__(name: str) -> Any:

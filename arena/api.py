@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from agents.models.errors import ModelError
 from agents.models.registry import Models
 from arena import config, frames, local, reread, run
 from arena.match import Setting
+from arena.stats.beliefs import NEEDED
+from arena.stats.record import Convention
 from arena.types import Experiment
 
 
@@ -43,6 +46,18 @@ def load(*runs: str | Path) -> Tables:
         table = pd.concat(several, ignore_index=True)
         joined[name] = table[["run", *frames.COLUMNS[name]]].astype({"run": "string"})
     return Tables(**joined)
+
+
+def statistics(*runs: str | Path, convention: Convention = "default", **how: Any) -> pd.DataFrame:
+    """The numbers of one or several runs, a row each, as `arena stats --json` gives them.
+
+    `how` is what `arena.stats.ours.records` takes: `thresholds`, `noise`, `seed`. Raises `FileNotFoundError`.
+    """
+    from arena.stats import ours, published
+
+    tables = frames.together([Path(folder) for folder in runs], NEEDED)
+    found = ours.records(tables, **how) if convention == "default" else published.records(tables)
+    return pd.DataFrame([record.plain() for record in found])
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:

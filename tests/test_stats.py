@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from commands import SMALL, Arena, in_process
 
+import arena as package
 from arena import frames
 
 FIELDS = [
@@ -207,3 +208,9 @@ def test_one_match_is_enough(arena: Arena, tmp_path: Path) -> None:
     found = records(arena, tmp_path / "one")
     assert only(found, "pair_sum", phase="closing")["p"] is None
     assert only(found, "pair_sum", phase="closing")["estimate"] is not None
+
+
+def test_in_python_it_is_the_same_as_a_frame(arena: Arena, runs: Path) -> None:
+    frame = package.statistics(runs / "both")
+    assert list(frame.columns) == FIELDS
+    assert frame["statistic"].tolist() == [r["statistic"] for r in records(arena, runs / "both")]
