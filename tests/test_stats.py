@@ -129,6 +129,25 @@ def test_noise_that_is_given_is_taken_out_and_printed_beside(arena: Arena, runs:
     assert "0.151" in only(found, "excess_movement", contrast=None, model=None)["test"]
 
 
+@pytest.mark.parametrize("flag", [("--rounding", "5"), ("--report-noise", "-1"), ("--report-noise", "nan")])
+def test_noise_that_cannot_be_is_refused(arena: Arena, runs: Path, flag: tuple[str, str]) -> None:
+    said = arena("stats", runs / "both", *flag)
+    assert said.code == 2
+    assert f"{flag[0]} is" in said.err
+
+
+def test_a_number_that_does_not_exist_is_refused_with_those_that_do(arena: Arena, runs: Path) -> None:
+    said = arena("stats", runs / "both", "--only", "escalaton")
+    assert said.code == 2
+    assert "escalation_per_round" in said.err
+
+
+def test_a_run_is_named_once(arena: Arena, runs: Path) -> None:
+    said = arena("stats", runs / "both", runs / "self" / ".." / "both")
+    assert said.code == 2
+    assert "is named twice" in said.err
+
+
 def test_runs_side_by_side_are_compared(arena: Arena, runs: Path) -> None:
     found = records(arena, runs / "both", runs / "self")
     difference = only(found, "condition_difference", phase="opening")
@@ -157,7 +176,10 @@ def test_what_is_missing_is_counted_and_bounded(arena: Arena, runs: Path, tmp_pa
     assert only(found, "pair_sum", phase="closing")["n"] == planned - 1
     bounds = only(found, "mutual_overconfidence_worst_case", phase="closing", threshold=">0.75")
     assert bounds["high"] - bounds["low"] == pytest.approx(1 / planned)
-    assert only(found, "confidences", phase="closing", contrast="refused")["estimate"] == 1
+    assert only(found, "confidences", phase="closing", contrast="private, refused")["estimate"] == 1
+    for name in ("confidence", "brier"):
+        assert only(found, name, phase="closing", model=None)["missing"] >= 1
+    assert only(found, "escalation", contrast="opening->closing", model=None)["n"] == planned - 1
     whole = only(found, "confidence_worst_case", phase="closing", model=None)
     assert whole["high"] - whole["low"] == pytest.approx(1 / (2 * planned))
 
@@ -174,6 +196,9 @@ def test_matches_that_were_never_played_are_missing_everywhere(arena: Arena, run
     assert only(found, "matches", contrast="planned")["estimate"] == 3
     for name in ("confidence", "pair_sum", "brier"):
         assert only(found, name, phase="closing", model=None)["missing"] >= 3
+    assert only(found, "confidences_read", phase="closing", contrast="private")["missing"] == 6
+    assert only(found, "judge_agreement", contrast="between")["missing"] == 3
+    assert "planned" in arena("stats", stopped).out
 
 
 def test_a_run_on_which_nothing_was_said_has_counts_alone(arena: Arena, runs: Path, tmp_path: Path) -> None:
@@ -201,6 +226,40 @@ def test_what_is_no_run_is_said_to_be_none(arena: Arena, tmp_path: Path) -> None
     said = arena("stats", tmp_path / "nowhere")
     assert said.code == 2
     assert "nowhere is no run directory: it has no folder tables/" in said.err
+
+
+def test_judges_are_read_where_nobody_stated_a_confidence(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    mute = shutil.copytree(runs / "both", tmp_path / "mute")
+    table = pd.read_parquet(mute / "tables" / "confidences.parquet")
+    table["about"] = "answer_correct"
+    table.to_parquet(mute / "tables" / "confidences.parquet")
+    found = records(arena, mute)
+    assert only(found, "judge_agreement", contrast="between")["n"] > 0
+    assert "confidence" not in {r["statistic"] for r in found}
+    assert only(found, "confidences", contrast="about answer_correct, verbalised: in no other number")["estimate"] > 0
+
+
+def test_probabilities_and_their_intervals_stay_in_bounds(arena: Arena, tmp_path: Path) -> None:
+    assert arena("run", "name=two", f"runs={tmp_path}", *SMALL, "--quiet").code == 0
+    for record in records(arena, tmp_path / "two"):
+        if record["statistic"] in ("confidence", "mutual_overconfidence", "judge_side_share", "auroc", "ece", "brier"):
+            assert all(record[end] is None or 0 <= record[end] <= 1 for end in ("low", "estimate", "high"))
+
+
+def test_debates_of_several_lengths_keep_their_phases_in_order(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    """Whichever stands first in the tables: the closing comes last."""
+    mixed = shutil.copytree(runs / "both", tmp_path / "mixed")
+    tables = frames.read(mixed / "tables")
+    half = set(tables["matches"]["match_id"][:4])
+    table = tables["confidences"]
+    long = table["match_id"].isin(half)
+    extra = table[long & (table["phase"] == "rebuttal")].assign(phase="rebuttal_2", round=3)
+    table.loc[long & (table["phase"] == "closing"), "round"] = 4
+    tables["confidences"] = pd.concat([table[~long], extra, table[long]], ignore_index=True)
+    frames.write(mixed / "tables", tables)
+    contrasts = {r["contrast"] for r in records(arena, mixed) if r["statistic"] == "escalation"}
+    assert "opening->closing" in contrasts
+    assert not any(str(contrast).startswith("closing->") for contrast in contrasts)
 
 
 def test_one_match_is_enough(arena: Arena, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,20 @@ def shared() -> Shared:
     return Shared(composed, recorded, as_json, quiet)
 
 
-def with_tables(folder: Path) -> Path:
-    """A run directory that has its tables. Raises `ConfigError`."""
+def with_tables(folders: Sequence[Path]) -> list[Path]:
+    """Run directories that have their tables, each named once. Raises `ConfigError`."""
     from arena.settings import ConfigError
 
-    if (folder / "tables").is_dir():
-        return folder
-    if (folder / "experiment.yaml").exists():
-        raise ConfigError(f"{folder} has no tables yet; `arena resume {folder}` makes them")
-    raise ConfigError(f"{folder} is no run directory: it has no folder tables/")
+    seen: set[Path] = set()
+    for folder in folders:
+        if not (folder / "tables").is_dir():
+            if (folder / "experiment.yaml").exists():
+                raise ConfigError(f"{folder} has no tables yet; `arena resume {folder}` makes them")
+            raise ConfigError(f"{folder} is no run directory: it has no folder tables/")
+        if folder.resolve() in seen:
+            raise ConfigError(f"{folder} is named twice")
+        seen.add(folder.resolve())
+    return list(folders)
 
 
 def console() -> Any:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from arena.power import Power
     from arena.types import Experiment
 
+DIFFERENCE = 0.05
+"""The difference that one wants to see, in probability, unless another is said."""
+
 
 def add(commands: Commands, shared: Shared) -> None:
     """The grammar of `arena plan`."""
@@ -31,9 +34,8 @@ def add(commands: Commands, shared: Shared) -> None:
     plan.add_argument(
         "--difference",
         type=float,
-        default=0.05,
         metavar="D",
-        help="with --power: the difference to be seen, in probability (default: 0.05)",
+        help="the difference to be seen with --power, in probability (default: 0.05)",
     )
     plan.set_defaults(go=_plan)
 
@@ -43,10 +45,10 @@ def _plan(chosen: argparse.Namespace) -> int:
 
     experiment = config.experiment(config.compose(chosen.overrides, chosen.config_dir))
     power = None
-    if chosen.power or chosen.like:
+    if chosen.power or chosen.like or chosen.difference is not None:
         from arena.power import foreseen
 
-        power = foreseen(experiment, chosen.like, chosen.difference)
+        power = foreseen(experiment, chosen.like, DIFFERENCE if chosen.difference is None else chosen.difference)
     return show(experiment, chosen.json, power)
 
 

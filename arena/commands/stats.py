@@ -61,12 +61,22 @@ def _stats(chosen: argparse.Namespace) -> int:
     noise = None
     if chosen.report_noise is not None or chosen.rounding is not None:
         noise = Noise(chosen.report_noise or 0.0, chosen.rounding or 0.0)
-    tables = frames.together([with_tables(run) for run in chosen.runs], NEEDED)
+        if not 0 <= noise.rounding < 0.5:
+            raise ConfigError(
+                f"--rounding is {noise.rounding:g}; it is a probability: 0.05 for multiples of five percent"
+            )
+        if not 0 <= noise.report < 10:
+            raise ConfigError(f"--report-noise is {noise.report:g}; it is a standard deviation in log-odds, like 0.15")
+    tables = frames.together(with_tables(chosen.runs), NEEDED)
     if chosen.convention == "published":
         found = published.records(tables)
     else:
         found = ours.records(tables, thresholds=thresholds, noise=noise, seed=chosen.seed)
     if chosen.only:
+        names = sorted({record.statistic for record in found})
+        for name in chosen.only:
+            if name not in names:
+                raise ConfigError(f"--only {name}: there is no such number here; there are {', '.join(names)}")
         found = [record for record in found if record.statistic in chosen.only]
     if chosen.json:
         print(json.dumps([record.plain() for record in found]))

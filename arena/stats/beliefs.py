@@ -23,8 +23,8 @@ NEEDED: dict[str, list[str]] = {
     "utterances": ["match_id", "round", "phase", "seat", "part", "chars"],
     "calls": ["match_id", "calls", "seat", "model", "input_tokens", "output_tokens", "cost_usd", "status"],
     "readings": [
-        "match_id", "round", "phase", "seat", "model", "reader", "ballot", "implied", "stated", "strategic", "assessment",
-        "degree", "status",
+        "match_id", "round", "phase", "seat", "model", "reader", "reader_model", "ballot", "implied", "stated", "strategic",
+        "assessment", "degree", "status",
     ],
 }  # fmt: skip
 """The columns that statistics are made of, by table; no speech, reasoning or raw reply is among them."""
@@ -53,6 +53,8 @@ class Beliefs:
     names: tuple[str, ...]
     won: NDArray[np.float64]
     """1, 0 or NaN where nobody won, (debates, sides)."""
+    asked: NDArray[np.bool_]
+    """(sides,): whether a confidence was ever asked of a side."""
 
     @cached_property
     def debate(self) -> NDArray[np.intp]:
@@ -63,17 +65,20 @@ class Beliefs:
     def everybody(self) -> list[tuple[str | None, Beliefs, NDArray[np.bool_]]]:
         """None with all debates and all seats; then each model with the debates it sits in and its seats there."""
         parts = ((model, self.only(model)) for model in self.names)
-        return [(None, self, self.models >= 0), *((model, part, part.of(model)) for model, part in parts)]
+        return [
+            (None, self, (self.models >= 0) & self.asked),
+            *((model, part, part.of(model)) for model, part in parts if len(part.debates)),
+        ]
 
     def only(self, model: str) -> Beliefs:
-        """The debates in which a model sits; the other seats of these are still there."""
+        """The debates in which a model sits where it is asked; the other seats of these are still there."""
         rows = self.of(model).any(axis=1)
         arrays = {name: getattr(self, name)[rows] for name in ("debates", "topics", "c", "models", "won")}
         return replace(self, **arrays)
 
     def of(self, model: str) -> NDArray[np.bool_]:
-        """The seats that a model holds, (debates, sides)."""
-        return self.models == self.names.index(model)
+        """The seats of a model that are asked for a confidence, (debates, sides)."""
+        return (self.models == self.names.index(model)) & self.asked
 
     def at(self, phase: str) -> NDArray[np.float64]:
         """The confidences of a phase, (debates, sides)."""
@@ -84,6 +89,14 @@ class Beliefs:
         """Phases whose confidences are compared: neighbours, and first with last."""
         pairs = list(zip(self.phases, self.phases[1:], strict=False))
         return pairs if len(pairs) < 2 else [*pairs, (self.phases[0], self.phases[-1])]
+
+
+def whole(values: NDArray[np.float64], seats: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The seats, (debates, sides), of the debates in which none of them lacks its value.
+
+    A debate of which one side is missing would weigh the other side alone, so it is left out and counted as missing.
+    """
+    return seats & (np.isfinite(values) | ~seats).all(axis=1, keepdims=True)
 
 
 def conditions(tables: Tables) -> list[str]:
@@ -127,11 +140,17 @@ def beliefs(tables: Tables, condition: str, audience: str | None = None) -> Beli
     seats = tables["seats"]
     seats = seats[(seats["role"] != "judge") & seats["match_id"].isin(debate)]
     sides = tuple(str(side) for side in pd.unique(seats["seat"]))
-    order = chosen.groupby("phase", sort=False)["round"].min().sort_values(kind="stable")
+    # The last round of each, so that debates of fewer rounds do not put their closing before the others' last rebuttal.
+    order = chosen.groupby("phase", sort=False)["round"].max().sort_values(kind="stable")
     phases = tuple(str(phase) for phase in order.index)
     c = np.full((len(debate), len(sides), len(phases)), np.nan)
-    where = _place(debate, chosen["match_id"]), _place(sides, chosen["seat"]), _place(phases, chosen["phase"])
-    c[where] = chosen["value"].to_numpy(dtype=float, na_value=np.nan)
+    where = np.stack(
+        [_place(debate, chosen["match_id"]), _place(sides, chosen["seat"]), _place(phases, chosen["phase"])]
+    )
+    known = (where >= 0).all(axis=0)
+    row, column, phase = where[:, known]
+    c[row, column, phase] = chosen["value"].to_numpy(dtype=float, na_value=np.nan)[known]
+    asked = np.isin(np.arange(len(sides)), column)
     # In alphabetical order, so that what stands first does not depend on which match ended first.
     names = tuple(sorted(str(name) for name in pd.unique(seats["model"])))
     models = np.full((len(debate), len(sides)), -1)
@@ -140,7 +159,7 @@ def beliefs(tables: Tables, condition: str, audience: str | None = None) -> Beli
     won = np.where(winner[:, None] < 0, np.nan, winner[:, None] == np.arange(len(sides)))
     topics = matches["topic_id"].to_numpy(dtype=object)
     ids = matches["match_id"].to_numpy(dtype=object)
-    return Beliefs(condition, audience, ids, topics, sides, phases, c, models, names, won)
+    return Beliefs(condition, audience, ids, topics, sides, phases, c, models, names, won, asked)
 
 
 def _place(among: Any, column: Any) -> NDArray[np.intp]:

@@ -300,10 +300,12 @@ def _against(shown: float, calibrated: Floats, resampled: Floats, count: int) ->
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(calibrated, [tail, 1 - tail])
     band = NullBand(float(calibrated.mean()), float(low), float(high), calibrated.size)
-    p = (1 + int((calibrated >= shown - 1e-12).sum())) / (1 + calibrated.size)
+    above = int((calibrated > shown + 1e-12).sum())
+    # Stated values are few, so draws are often as large as the error: counted half, as rounding to them goes both ways.
+    p = (0.5 + above + 0.5 * (int((calibrated >= shown - 1e-12).sum()) - above)) / (1 + calibrated.size)
     test = f"{calibrated.size} simulated draws of calibrated statements, sides of a debate antithetic"
     ends = basic_interval(shown, resampled) if count > 1 else (None, None)
-    return CalibrationError(made(shown, *ends, n=count, test=test, statistic=shown, p=p), band)
+    return CalibrationError(made(shown, *ends, n=count, test=test, statistic=shown, p=p if count > 1 else None), band)
 
 
 def _turns(group: NDArray[np.intp]) -> NDArray[np.bool_]:

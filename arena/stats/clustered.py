@@ -110,8 +110,8 @@ def _interval(estimate: float, variance: float, null: float, clusters: int, n: i
         return made(estimate, n=n)
     error = float(np.sqrt(variance))
     if error <= 1e-12 * max(1.0, abs(estimate)):
-        # Without any spread there is nothing to test with; the interval is a point.
-        return made(estimate, estimate, estimate, n=n)
+        # Without any spread nothing says how far off the estimate may be.
+        return made(estimate, n=n)
     half = float(stats.t.ppf(0.5 + LEVEL / 2, clusters - 1)) * error
     t = (estimate - null) / error
     p = 2 * float(stats.t.sf(abs(t), clusters - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,16 @@ def difference(a: Beliefs, b: Beliefs, in_a: NDArray[np.float64], in_b: NDArray[
     """The mean of a value in condition `a` minus that in `b`; `in_a` and `in_b` hold one a debate, NaN where missing.
 
     Paired: the mean over cells of topic and pairing (who sat there, sides aside) of the difference of the cell's means, t
-    over cells; n counts cells. With fewer than five cells in common: the difference of the means over debates, Welch's
-    t; n counts debates of both.
+    over cells; debates of cells that only one condition has are left out. With fewer than five cells in common: the
+    difference of the means over debates, Welch's t. n counts debates of both; `test` says how many cells.
     """
     cells_a, cells_b = _cells(a, in_a), _cells(b, in_b)
     common = sorted(set(cells_a) & set(cells_b))
     if len(common) >= FEWEST_CELLS:
         differences = np.array([np.mean(cells_a[cell]) - np.mean(cells_b[cell]) for cell in common])
-        return clustered_mean(
-            differences, np.arange(len(common)), test="paired t over topics and pairings, no difference"
-        )
+        used = sum(len(cells_a[cell]) + len(cells_b[cell]) for cell in common)
+        test = f"paired t over {len(common)} topics and pairings, no difference"
+        return replace(clustered_mean(differences, np.arange(len(common)), test=test), n=used)
     x, y = in_a[np.isfinite(in_a)], in_b[np.isfinite(in_b)]
     if min(x.size, y.size) < 2 or np.ptp(x) + np.ptp(y) == 0:
         return made(x.mean() - y.mean() if x.size and y.size else None, n=x.size + y.size)

@@ -26,8 +26,20 @@ class Estimate:
 
 
 def finite(value: float | None) -> float | None:
-    """The value as a plain float; None where it is none, not a number or infinite."""
-    return None if value is None or not math.isfinite(value) else float(value)
+    """The value as a plain float of twelve digits; None where it is none, not a number or infinite.
+
+    What sums of decimal fractions leave behind in the last bits is no result.
+    """
+    return None if value is None or not math.isfinite(value) else float(f"{value:.12g}") + 0.0
+
+
+def bounded(estimate: Estimate, least: float = 0.0, most: float = 1.0) -> Estimate:
+    """The estimate with its interval cut to what is possible, without a test."""
+    low, high = estimate.low, estimate.high
+    kept = replace(
+        estimate, low=None if low is None else max(low, least), high=None if high is None else min(high, most)
+    )
+    return without_test(kept)
 
 
 def made(

@@ -6,44 +6,58 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from arena.stats.beliefs import Tables
 from arena.stats.estimate import Estimate, made
 from arena.stats.record import Record
-from arena.stats.record import record as any_record
+from arena.stats.record import ours as record
 from arena.types import READ
 
 
-def record(statistic: str, estimate: Estimate, **where: Any) -> Record:
-    return any_record(statistic, "default", estimate, **where)
-
-
 def records(tables: Tables, condition: str) -> Iterator[Record]:
-    """The counts of one condition: matches planned and by status; confidences and ballots asked for, read, by status.
+    """The counts of one condition: matches planned and by status; confidences and ballots read, and by status.
 
-    `estimate` is the count, `n` what it is out of.
+    `estimate` is the count, `n` what was planned: a match that was not played lacks all of its own.
     """
-    matches = tables["matches"]
+    matches, seats = tables["matches"], tables["seats"]
     planned = len(matches)
-    yield record("matches_planned", made(planned, n=planned), condition=condition)
+    yield record("matches_planned", made(planned, n=planned), condition=condition, missing=0)
     for status, count in sorted(matches["status"].value_counts().items()):
         yield record("matches", made(int(count), n=planned), condition=condition, contrast=str(status))
     confidences = tables["confidences"]
-    for phase, rows in confidences.groupby("phase", sort=False):
-        read = int(rows["value"].notna().sum())
+    ours = (confidences["about"] == "own_side_wins") & (confidences["elicitation"] == "verbalised")
+    if len(other := confidences[~ours]):
+        for kind, rows in other.groupby(["about", "elicitation"], dropna=False):
+            said = f"about {kind[0]}, {kind[1]}: in no other number"
+            yield record("confidences", made(len(rows), n=len(confidences)), condition=condition, contrast=said)
+    confidences = confidences[ours]
+    several = confidences["audience"].nunique() > 1
+    for (audience, phase), rows in confidences.groupby(["audience", "phase"], sort=False):
+        asked = int(seats["seat"].isin(rows["seat"]).sum())
         where: dict[str, Any] = {"condition": condition, "phase": str(phase)}
-        yield record("confidences_read", made(read, n=len(rows)), **where, missing=len(rows) - read)
-        for status, count in sorted(rows["status"].value_counts().items()):
-            yield record("confidences", made(int(count), n=len(rows)), **where, contrast=str(status))
+        yield from _counts("confidences", rows, rows["value"].notna(), asked, str(audience) if several else None, where)
         if flagged := int(rows["flags"].fillna("").ne("").sum()):
-            yield record("confidences", made(flagged, n=len(rows)), **where, contrast="flagged")
+            yield record("confidences", made(flagged, n=asked), **where, contrast="flagged")
     ballots = tables["verdicts"]
-    if len(ballots):
-        read = int(ballots["status"].isin(READ).sum())
-        yield record("ballots_read", made(read, n=len(ballots)), condition=condition, missing=len(ballots) - read)
-        for status, count in sorted(ballots["status"].value_counts().items()):
-            yield record("ballots", made(int(count), n=len(ballots)), condition=condition, contrast=str(status))
+    asked = max(int((seats["role"] == "judge").sum()), len(ballots))
+    if asked:
+        yield from _counts("ballots", ballots, ballots["status"].isin(READ), asked, None, {"condition": condition})
+
+
+def _counts(
+    name: str, rows: pd.DataFrame, read: pd.Series[bool], asked: int, audience: str | None, where: dict[str, Any]
+) -> Iterator[Record]:
+    """How many were read, and all by status; the match of what has no row was not played that far."""
+    count = int(read.sum())
+    yield record(f"{name}_read", made(count, n=asked), **where, contrast=audience, missing=asked - count)
+    statuses = {str(status): int(n) for status, n in sorted(rows["status"].value_counts().items())}
+    if asked > len(rows):
+        statuses["never asked"] = asked - len(rows)
+    for status, n in statuses.items():
+        said = ", ".join(filter(None, (audience, status)))
+        yield record(name, made(n, n=asked), **where, contrast=said)
 
 
 def worst_case(values: NDArray[np.float64], planned: int, where: dict[str, Any]) -> Iterator[Record]:

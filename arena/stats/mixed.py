@@ -30,20 +30,21 @@ def escalation_per_round(c: Floats, models: NDArray[np.intp]) -> Estimate:
     time = np.arange(rounds) - (rounds - 1) / 2
     slopes = y @ time / (time @ time)
     fixed = _crossed(held)
+    crossed = "models as crossed fixed effects" if fixed.shape[1] > 1 else "one model"
     if debates - fixed.shape[1] < 2 or np.linalg.matrix_rank(fixed) < fixed.shape[1]:
-        fixed = fixed[:, :1]
+        fixed, crossed = fixed[:, :1], "models left out: their effects cannot be told from one another here"
     inverse = np.linalg.inv(fixed.T @ fixed)
     effects = inverse @ fixed.T @ slopes
     free = debates - fixed.shape[1]
     left = slopes - fixed @ effects
     slope, error = float(effects[0]), float(np.sqrt(left @ left / free * inverse[0, 0]))
     if error < 1e-12:
-        return made(slope, slope, slope, n=debates)
+        return made(slope, n=debates)
     half = float(stats.t.ppf(0.5 + LEVEL / 2, free)) * error
     t = slope / error
     return made(
         slope, slope - half, slope + half, n=debates, statistic=t, p=2 * float(stats.t.sf(abs(t), free)),
-        test="mixed model (REML; round by debate, models crossed), slope = 0",
+        test=f"mixed model (REML, closed form; round by debate, {crossed}), slope = 0",
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ Holm's, and their `test` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -15,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.stats import judged, missing, pairs, updating
-from arena.stats.beliefs import Beliefs, Tables, beliefs, split
+from arena.stats.beliefs import Beliefs, Tables, beliefs, split, whole
 from arena.stats.clustered import clustered_mean, two_way_mean
 from arena.stats.differences import difference
-from arena.stats.estimate import Estimate, made, without_test
+from arena.stats.estimate import Estimate, bounded, made
 from arena.stats.mixed import escalation_per_round
 from arena.stats.multiplicity import holm
 from arena.stats.record import Record
-from arena.stats.record import record as any_record
+from arena.stats.record import ours as record
 
 EVEN = 0.5
 THRESHOLDS = (">0.5", ">0.75", ">=0.75")
@@ -57,10 +58,6 @@ def records(
     return made_
 
 
-def record(statistic: str, estimate: Estimate, **where: Any) -> Record:
-    return any_record(statistic, "default", estimate, **where)
-
-
 # ------------------------------------------------------------------ confidence
 
 
@@ -69,7 +66,7 @@ def _confidence(held: Beliefs) -> Iterator[Record]:
         for model, part, seats in held.everybody:
             at: dict[str, Any] = {"condition": held.condition, "model": model, "phase": phase}
             c = part.at(phase)
-            estimate = without_test(_mean(part, c, seats))
+            estimate = bounded(_mean(part, c, seats))
             yield record("confidence", estimate, **at, missing=len(part.debates) - estimate.n)
             yield from missing.worst_case(np.where(seats, c, np.nan), int(seats.sum()), at)
     opening = held.phases[0]
@@ -97,8 +94,8 @@ def _by_model(held: Beliefs, name: str, measure: Measure, **where: Any) -> Itera
 
 
 def _mean(held: Beliefs, values: Floats, seats: Seats, null: str | None = None) -> Estimate:
-    """The mean over seats, (debates, sides), clustered by debate."""
-    there = np.isfinite(values) & seats
+    """The mean over the seats, (debates, sides), of debates that lack none of them, clustered by debate."""
+    there = whole(values, seats)
     if not there.any():
         return made(None, n=0)
     test = None if null is None else f"cluster-robust t by debate, {null}"
@@ -106,7 +103,7 @@ def _mean(held: Beliefs, values: Floats, seats: Seats, null: str | None = None) 
 
 
 def _two_way(held: Beliefs, name: str, values: Floats, **where: Any) -> Iterator[Record]:
-    there = np.isfinite(values) & (held.models >= 0)
+    there = whole(values, held.everybody[0][2])
     if len(held.names) > 1 and there.any():
         estimate = two_way_mean(values[there], held.debate[there], held.models[there])
         lost = len(held.debates) - estimate.n
@@ -196,7 +193,7 @@ def _updating(held: Beliefs, noise: updating.Noise | None) -> Iterator[Record]:
     if noise is not None:
         for name, value in (("report", noise.report), ("rounding", noise.rounding)):
             yield record("noise_assumed", made(value, n=0), **where, contrast=name)
-    everybody = [(model, len(part.debates), _moves(part.c, seats, noise)) for model, part, seats in held.everybody]
+    everybody = [(model, len(part.debates), _moves(part, seats, noise)) for model, part, seats in held.everybody]
     (_, planned, pooled), *each = everybody
     for name, contrast in pooled:
         found = pooled[name, contrast]
@@ -207,8 +204,10 @@ def _updating(held: Beliefs, noise: updating.Noise | None) -> Iterator[Record]:
             yield record(name, estimate, **where, contrast=contrast, model=model, missing=of_model - estimate.n)
 
 
-def _moves(c: Floats, seats: Seats, noise: updating.Noise | None) -> dict[tuple[str, str | None], Estimate]:
-    """What there is about the movement of beliefs, by statistic and contrast."""
+def _moves(held: Beliefs, seats: Seats, noise: updating.Noise | None) -> dict[tuple[str, str | None], Estimate]:
+    """What there is about the movement of beliefs, by statistic and contrast; debates that lack a round are left out."""
+    rows = whole(held.c.sum(axis=2), seats).any(axis=1)
+    c, seats = held.c[rows], seats[rows]
     moved = updating.movement(c, seats, noise)
     found: dict[tuple[str, str | None], Estimate] = {
         ("martingale_drift", "mean"): updating.drift(c, seats),
@@ -229,19 +228,34 @@ def _moves(c: Floats, seats: Seats, noise: updating.Noise | None) -> dict[tuple[
 
 
 def _between(found: Sequence[Beliefs]) -> Iterator[Record]:
-    """All pairs of conditions: confidence at the first and the last phase, and escalation between the two."""
-    compared: Iterable[tuple[Beliefs, Beliefs]] = list(combinations(found, 2))
-    families: dict[tuple[str, str | None], Callable[[Beliefs], Floats]] = {
-        ("condition_difference", "opening"): lambda held: _by_debate(held.c[:, :, 0]),
-        ("condition_difference", "closing"): lambda held: _by_debate(held.c[:, :, -1]),
-        ("escalation_difference", None): lambda held: _by_debate(held.c[:, :, -1] - held.c[:, :, 0]),
-    }
-    for (name, phase), value in families.items():
-        estimates = holm([difference(a, b, value(a), value(b)) for a, b in compared])
-        for (a, b), estimate in zip(compared, estimates, strict=True):
-            yield record(name, estimate, phase=phase, contrast=f"{a.condition}-{b.condition}")
+    """All pairs of conditions: confidence at the first and the last phase that both have, and the rise between these."""
+    families: dict[str, list[tuple[Record, Estimate]]] = {}
+    for a, b in combinations(found, 2):
+        shared = [phase for phase in a.phases if phase in b.phases]
+        for name, ends in _compared(shared):
+            estimate = difference(a, b, _by_debate(a, ends), _by_debate(b, ends))
+            if estimate.test and a.audience != b.audience:
+                estimate = replace(estimate, test=f"{estimate.test}; {a.audience} against {b.audience} confidence")
+            at = {"phase": ends[0] if len(ends) == 1 else None, "contrast": f"{a.condition}-{b.condition}"}
+            lost = len(a.debates) + len(b.debates) - estimate.n
+            families.setdefault(f"{name} {at['phase']}", []).append(
+                (record(name, estimate, **at, missing=lost), estimate)
+            )
+    for family in families.values():
+        corrected = holm([estimate for _, estimate in family])
+        for (made_, _), estimate in zip(family, corrected, strict=True):
+            yield replace(made_, p=estimate.p, test=estimate.test)
 
 
-def _by_debate(values: Floats) -> Floats:
-    """The mean of the sides; NaN where one is missing."""
-    return values.mean(axis=1)
+def _compared(shared: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What is compared between conditions that share these phases: a statistic, and the phase or phases that it is of."""
+    for phase in dict.fromkeys([*shared[:1], *shared[-1:]]):
+        yield "condition_difference", (phase,)
+    if len(shared) > 1:
+        yield "escalation_difference", (shared[0], shared[-1])
+
+
+def _by_debate(held: Beliefs, ends: Sequence[str]) -> Floats:
+    """A debate's mean confidence, or its rise between two phases; NaN where a side is missing."""
+    c = held.at(ends[-1]) - (held.at(ends[0]) if len(ends) > 1 else 0.0)
+    return c[:, held.asked].mean(axis=1)

@@ -20,7 +20,7 @@ from arena.stats.beliefs import Beliefs, Tables, beliefs, split
 from arena.stats.estimate import Estimate, made, outcome
 from arena.stats.pairs import both_above
 from arena.stats.record import Record
-from arena.stats.record import record as any_record
+from arena.stats.record import published as record
 
 EVEN = 0.5
 ALPHA = 0.05
@@ -45,10 +45,6 @@ def records(tables: Tables) -> list[Record]:
         made_ += _tokens(part, name)
     made_ += _between(found)
     return made_
-
-
-def record(statistic: str, estimate: Estimate, **where: Any) -> Record:
-    return any_record(statistic, "published", estimate, **where)
 
 
 def _bets(held: Beliefs, phase: str, model: str | None = None) -> Floats:
@@ -294,6 +290,7 @@ def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
 
 def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
     calls = tables["calls"]
+    calls = calls[calls["status"] != "in_flight"].fillna({"calls": 1})
     judge_seats = set(tables["seats"].loc[tables["seats"]["role"] == "judge", "seat"])
     for who, part in (
         ("debaters", calls[~calls["seat"].isin(judge_seats)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 from arena.stats.estimate import Estimate
@@ -38,9 +39,13 @@ class Record:
         return asdict(self)
 
 
-def record(statistic: str, convention: Convention, estimate: Estimate, **where: Any) -> Record:
+def record(convention: Convention, statistic: str, estimate: Estimate, **where: Any) -> Record:
     """The record of an estimate."""
     return Record(
         statistic, convention, n=estimate.n, estimate=estimate.estimate, low=estimate.low, high=estimate.high,
         test=estimate.test, statistic_value=estimate.statistic, p=estimate.p, **where,
     )  # fmt: skip
+
+
+ours = partial(record, "default")
+published = partial(record, "published")

@@ -79,8 +79,6 @@ class Rate:
     low: float
     high: float
     """95 % Monte Carlo interval (Wilson)."""
-    few: bool = False
-    """Replications are too few for a rate: mixed models, which are compared with a faster test instead."""
     again: float | None = None
     """The rate in `AGAIN` times as many fresh replications, where the first were outside the band."""
     said: float | None = None
@@ -88,8 +86,8 @@ class Rate:
 
     @property
     def judged(self) -> bool:
-        """Whether the rate should be five percent, and is known well enough."""
-        return self.label == "ours" and self.said is None and not self.few
+        """Whether the rate should be five percent."""
+        return self.label == "ours" and self.said is None
 
     @property
     def outside(self) -> bool:
@@ -103,10 +101,8 @@ class Rate:
 # ------------------------------------------------------------------ rational debaters: rates should be five percent
 
 
-def rational(
-    noise: str, correlation: float, debates: int, fits: int, replication: int, rng: np.random.Generator
-) -> Found:
-    """Every test once, on rational debaters of whom each null hypothesis is true. Mixed models in the first `fits`."""
+def rational(noise: str, correlation: float, debates: int, rng: np.random.Generator) -> Found:
+    """Every test once, on rational debaters of whom each null hypothesis is true."""
     process = replace(presets()["rational"], **NOISES[noise])
     held = beliefs(process, debates, 4, rng, correlation=correlation)
     private, public = stated(process, held, rng), stated(process, held, rng)
@@ -126,14 +122,13 @@ def rational(
     by_debate = c.mean(axis=1), other.mean(axis=1)
     naive: Any = stats.ttest_1samp(c[:, :, 2].ravel(), 0.5)
     errors = calibration.calibration_errors(c[:, :, 2].ravel(), won.ravel(), debate, rng)
-    slopes = (c[:, :, 2] - c[:, :, 0]).mean(axis=1) / 2
     found: Found = {
         "opening overconfidence": clustered_mean(c[:, :, 0].ravel() - 0.5, debate),
         "opening overconfidence of one model": clustered_mean(c[:, :, 0][one] - 0.5, debate[one.ravel()]),
         "escalation": clustered_mean(rise.ravel(), debate),
         "escalation of one model": clustered_mean(rise[one], debate[one.ravel()]),
         "escalation in log-odds": clustered_mean(_logit_rise(c).ravel(), debate),
-        "escalation per round, t over slopes": clustered_mean(slopes, np.arange(debates)),
+        "escalation per round, mixed model": escalation_per_round(c, seated),
         "pair sum, opening": pair_sum(*c[:, :, 0].T),
         "pair sum, closing": pair_sum(*c[:, :, 2].T),
         "pair sum, sides as if independent": made(0.0, n=2 * debates, test="not ours", statistic=0.0, p=float(naive.pvalue)),
@@ -161,8 +156,6 @@ def rational(
     if np.array_equal(private, public):
         # Without noise nothing is shaded, and there is nothing to test.
         del found["shading"], found["shading and winning"]
-    if replication < fits:
-        found["escalation per round, mixed model"] = escalation_per_round(c, seated)
     return found
 
 
@@ -193,13 +186,15 @@ def _condition(c: Floats, seated: NDArray[np.intp], topics: str) -> Beliefs:
     ids = np.array([f"{topics}{k}" for k in range(n)], dtype=object)
     names = tuple(map(str, range(5)))
     sides, phases = ("proposition", "opposition"), ("opening", "rebuttal", "closing")
-    return Beliefs(topics, "private", ids, ids, sides, phases, c, seated, names, np.full((n, 2), np.nan))
+    return Beliefs(
+        topics, "private", ids, ids, sides, phases, c, seated, names, np.full((n, 2), np.nan), np.ones(2, bool)
+    )
 
 
 # ------------------------------------------------------------------ judges: rates should be five percent
 
 
-def fair_judges(leaning: float, debates: int, replication: int, rng: np.random.Generator) -> Found:
+def fair_judges(leaning: float, debates: int, rng: np.random.Generator) -> Found:
     """Three judges of two ballots each, who favour neither side but go together on a debate."""
     debate = np.repeat(np.arange(debates), 6)
     odds = leaning * rng.standard_normal(debates)
@@ -239,7 +234,7 @@ def shown() -> dict[str, Shown]:
     return {name: Shown(float(of(c).mean()), float(of(c).std())) for name, of in STATISTICS.items()}
 
 
-def escalating(debates: int, replication: int, rng: np.random.Generator) -> Found:
+def escalating(debates: int, rng: np.random.Generator) -> Found:
     """The tests of so many debates against a value that is off by the wanted difference."""
     c = draw(presets()["escalating"], debates, 3, rng)
     each = np.arange(debates)
@@ -265,13 +260,13 @@ def presets() -> dict[str, Preset]:
     return {name: Preset(**values) for name, values in shipped.items()}
 
 
-Replication = Callable[[int, np.random.Generator], Found]
+Replication = Callable[[np.random.Generator], Found]
 
 
-def cells(debates: int, fits: int) -> dict[Cell, Replication]:
+def cells(debates: int) -> dict[Cell, Replication]:
     """Everything that is simulated."""
     believing: dict[Cell, Replication] = {
-        (noise, f"{correlation:g}"): partial(rational, noise, correlation, debates, fits)
+        (noise, f"{correlation:g}"): partial(rational, noise, correlation, debates)
         for noise in NOISES
         for correlation in CORRELATIONS
     }
@@ -291,22 +286,13 @@ class Count:
     untested: int = 0
 
 
-@dataclass(slots=True)
-class Chunk:
-    """What a task found."""
-
-    counts: dict[str, Count]
-    off: list[float]
-    """By how much the p-value of a mixed model differs from that of the t-test over slopes."""
-
-
-def chunk(replicate: Replication, first: int, count: int, seed: np.random.SeedSequence) -> Chunk:
+def chunk(replicate: Replication, count: int, seed: np.random.SeedSequence) -> dict[str, Count]:
+    """What the tests did in so many replications."""
     rng = np.random.default_rng(seed)
-    found = Chunk({}, [])
-    for replication in range(first, first + count):
-        results = replicate(replication, rng)
-        for name, estimate in results.items():
-            kept = found.counts.setdefault(name, Count())
+    counts: dict[str, Count] = {}
+    for _ in range(count):
+        for name, estimate in replicate(rng).items():
+            kept = counts.setdefault(name, Count())
             kept.done += 1
             if estimate.p is None:
                 kept.untested += 1
@@ -317,43 +303,30 @@ def chunk(replicate: Replication, first: int, count: int, seed: np.random.SeedSe
                 kept.label = "upper bound"
             elif estimate.test == "not ours":
                 kept.label = "not ours"
-        mixed, slopes = (results.get(f"escalation per round, {how}") for how in ("mixed model", "t over slopes"))
-        if mixed and slopes and mixed.p is not None and slopes.p is not None:
-            found.off.append(abs(mixed.p - slopes.p))
-    return found
+    return counts
 
 
-def simulate(replications: int, debates: int, fits: int, seed: int, processes: int) -> tuple[list[Rate], list[float]]:
-    """All rates, and by how much mixed models were off.
-
-    What comes out outside the band is looked at again: hundreds of rates have some there by chance.
-    """
+def simulate(replications: int, debates: int, seed: int, processes: int) -> list[Rate]:
+    """All rates. What comes out outside the band is looked at again: of hundreds, some are there by chance."""
     with ProcessPoolExecutor(processes) as pool:
-        rates, off = _rates(pool, cells(debates, fits), replications, seed)
+        rates = _rates(pool, cells(debates), replications, seed)
         doubtful = {(rate.table, rate.column) for rate in rates if rate.outside}
-        named = {cell: replicate for cell, replicate in cells(debates, 0).items() if cell in doubtful}
-        fresh, _ = _rates(pool, named, AGAIN * replications, seed + 1)
+        named = {cell: replicate for cell, replicate in cells(debates).items() if cell in doubtful}
+        fresh = _rates(pool, named, AGAIN * replications, seed + 1)
     again = {(rate.table, rate.column, rate.test): rate.rate for rate in fresh}
-    return [
-        replace(rate, again=again[rate.table, rate.column, rate.test]) if rate.outside else rate for rate in rates
-    ], off
+    return [replace(rate, again=again[rate.table, rate.column, rate.test]) if rate.outside else rate for rate in rates]
 
 
-def _rates(
-    pool: ProcessPoolExecutor, wanted: Mapping[Cell, Replication], replications: int, seed: int
-) -> tuple[list[Rate], list[float]]:
+def _rates(pool: ProcessPoolExecutor, wanted: Mapping[Cell, Replication], replications: int, seed: int) -> list[Rate]:
     roots = np.random.SeedSequence(seed).spawn(len(wanted))
     counts: dict[Cell, dict[str, Count]] = {cell: {} for cell in wanted}
-    off: list[float] = []
     tasks = {
-        pool.submit(chunk, replicate, first, min(CHUNK, replications - first), root.spawn(1)[0]): cell
+        pool.submit(chunk, replicate, min(CHUNK, replications - first), root.spawn(1)[0]): cell
         for (cell, replicate), root in zip(wanted.items(), roots, strict=True)
         for first in range(0, replications, CHUNK)
     }
     for done, task in enumerate(as_completed(tasks), start=1):
-        found = task.result()
-        off += found.off
-        for name, count in found.counts.items():
+        for name, count in task.result().items():
             kept = counts[tasks[task]].setdefault(name, Count())
             kept.label = count.label if kept.label == "ours" else kept.label
             kept.done += count.done
@@ -364,13 +337,10 @@ def _rates(
                 f"{done * 100 // len(tasks)} % of {len(wanted)} settings simulated, {replications:,} replications each"
             )
             print(said_, file=sys.stderr, flush=True)
-    rates = [
-        _rate(cell, name, count, count.done < replications) for cell, by in counts.items() for name, count in by.items()
-    ]
-    return rates, off
+    return [_rate(cell, name, count) for cell, by in counts.items() for name, count in by.items()]
 
 
-def _rate(cell: Cell, name: str, count: Count, few: bool) -> Rate:
+def _rate(cell: Cell, name: str, count: Count) -> Rate:
     table, column = cell
     seen = share(count.rejected, count.done)
     assert seen.estimate is not None
@@ -378,24 +348,14 @@ def _rate(cell: Cell, name: str, count: Count, few: bool) -> Rate:
     assert seen.high is not None
     foreseen = said(name, int(column)) if table == "power" else None
     return Rate(
-        table,
-        column,
-        name,
-        count.label,
-        count.done,
-        count.untested,
-        seen.estimate,
-        seen.low,
-        seen.high,
-        few,
-        said=foreseen,
+        table, column, name, count.label, count.done, count.untested, seen.estimate, seen.low, seen.high, said=foreseen
     )
 
 
 # ------------------------------------------------------------------ what it says
 
 
-def report(rates: list[Rate], off: list[float], replications: int, debates: int) -> None:
+def report(rates: list[Rate], replications: int, debates: int) -> None:
     """Print the tables, and in a sentence what is outside the band."""
     from rich.console import Console
 
@@ -413,11 +373,6 @@ def report(rates: list[Rate], off: list[float], replications: int, debates: int)
         console, "Judges who favour no side; SD between debates in log-odds", [r for r in rates if r.table == "judges"]
     )
     _power_table(console, [rate for rate in rates if rate.table == "power"])
-    if off:
-        console.print(
-            f"Mixed models: {len(off):,} fits, whose p-value differs from that of the t-test over debates' slopes by "
-            f"{max(off):.2g} at most (median {np.median(off):.1g})."
-        )
     untested = Counter({f"{rate.test}, {rate.table}, {rate.column}": rate.untested for rate in rates if rate.untested})
     for where, count in untested.most_common(10):
         console.print(f"No p-value in {count:,} replications of {where}; counted as no rejection.")
@@ -447,8 +402,6 @@ def _table(console: Any, title: str, rates: list[Rate]) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for test in dict.fromkeys(rate.test for rate in rates):
         row = [by[test, column] for column in columns]
-        if row[0].few:
-            continue
         table.add_row(test, *map(_cell, row), style="dim" if row[0].label == "not ours" else None)
     console.print(table)
 
@@ -483,14 +436,11 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--replications", type=int, default=2000, metavar="N")
     arguments.add_argument("--debates", type=int, default=60, metavar="N", help="debates a replication (default: 60)")
-    arguments.add_argument(
-        "--mixed", type=int, default=50, metavar="N", help="mixed models fitted a cell (default: 50)"
-    )
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")
     arguments.add_argument("--json", action="store_true", help="the rates as a list of records")
     chosen = arguments.parse_args()
-    rates, off = simulate(chosen.replications, chosen.debates, chosen.mixed, chosen.seed, chosen.processes)
+    rates = simulate(chosen.replications, chosen.debates, chosen.seed, chosen.processes)
     if chosen.json:
         print(
             json.dumps(
@@ -498,7 +448,7 @@ def main() -> int:
             )
         )
     else:
-        report(rates, off, chosen.replications, chosen.debates)
+        report(rates, chosen.replications, chosen.debates)
     return int(any(rate.still_outside for rate in rates))
 
 

@@ -146,6 +146,8 @@ def _print(compared: list[Compared], counted: Counter[tuple[str, str]], records:
         differ = {verdict: n for (kind, verdict), n in counted.items() if kind == status and verdict != "agrees"}
         rest = "".join(f", {n} {verdict}" for verdict, n in differ.items())
         console.print(f"{status}: {counted[status, 'agrees']} of {whole} agree{rest}")
+    if not any(record.statistic == "alignment" for record in records):
+        console.print("The labels of private reasoning are not there: a clone has them, or say --labels FILE.csv.")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def played(condition: str, topics: list[str], models: list[tuple[int, int]], shi
     return Beliefs(
         condition, "private", np.arange(count, dtype=object), np.array(topics, dtype=object), ("a", "b"), ("opening",),
         np.full((count, 2, 1), 0.5 + shift), np.array(models), ("m0", "m1", "m2"), np.full((count, 2), np.nan),
+        np.array([True, True]),
     )  # fmt: skip
 
 
@@ -32,9 +33,9 @@ def test_paired_it_is_the_t_test_over_cells() -> None:
     where = [[(t, *sorted(p)) == cell for t, p in zip(TOPICS, PAIRS, strict=True)] for cell in cells]
     known = stats.ttest_1samp([(x - y)[w].mean() for w in where], 0)
     found = difference(a, b, x, y)
-    assert found.n == len(cells)
+    assert found.n == 48
+    assert f"over {len(cells)} topics and pairings" in str(found.test)
     assert found.p == pytest.approx(known.pvalue)
-    assert "paired" in str(found.test)
 
 
 def test_sides_swapped_are_the_same_pairing() -> None:

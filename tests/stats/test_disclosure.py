@@ -19,7 +19,7 @@ def test_by_hand() -> None:
     assert found.estimate == pytest.approx(0.05)
     assert found.n == 2
     assert found.test == "cluster-robust t by debate, public = private"
-    assert shading([0.6, 0.7], [0.7, 0.8], [0, 1]) == Estimate(0.1, 0.1, 0.1, 2)
+    assert shading([0.6, 0.7], [0.7, 0.8], [0, 1]) == Estimate(0.1, n=2)
 
 
 @settings(max_examples=50)

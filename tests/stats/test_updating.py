@@ -239,6 +239,13 @@ def test_it_is_what_statsmodels_finds_by_iteration() -> None:
     assert found.statistic == pytest.approx(known.tvalues[1], rel=0.01)
 
 
+def test_where_models_cannot_be_told_apart_it_says_that_they_are_left_out() -> None:
+    c = draw(RATIONAL, 40, 3, np.random.default_rng(16))
+    always = np.tile([0, 1], (40, 1))
+    assert "left out" in str(escalation_per_round(c, always).test)
+    assert "crossed fixed effects" in str(escalation_per_round(c, always // (np.arange(40) % 2 + 1)[:, None]).test)
+
+
 def test_of_one_model_it_is_the_t_test_on_the_debates_slopes() -> None:
     c = draw(RATIONAL, 40, 3, np.random.default_rng(13)) + np.arange(3) * 0.02
     found = escalation_per_round(c, np.zeros((40, 2), dtype=int))
