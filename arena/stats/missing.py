@@ -38,6 +38,8 @@ def records(tables: Tables, condition: str) -> Iterator[Record]:
         asked = int(seats["seat"].isin(rows["seat"]).sum())
         where: dict[str, Any] = {"condition": condition, "phase": str(phase)}
         yield from _counts("confidences", rows, rows["value"].notna(), asked, str(audience) if several else None, where)
+        if again := int(rows.duplicated(["match_id", "seat"]).sum()):
+            yield record("confidences", made(again, n=asked), **where, contrast="stated again: the last one counts")
         if flagged := int(rows["flags"].fillna("").ne("").sum()):
             yield record("confidences", made(flagged, n=asked), **where, contrast="flagged")
     ballots = tables["verdicts"]

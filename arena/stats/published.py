@@ -107,9 +107,13 @@ def _one_sample(values: Floats) -> Iterator[Estimate]:
 
 def _between(found: dict[str, Beliefs]) -> Iterator[Record]:
     """Paired tests between conditions over the mean opening bets of the models that sit in both."""
-    standard = found.get("self_debate")
-    for name, alternative in (("informed_self", "greater"), ("public_bets", "two-sided")):
-        other = found.get(name)
+    compared = (
+        ("self_debate", "informed_self", "greater"),
+        ("self_debate", "public_bets", "two-sided"),
+        ("informed_self", "public_bets", "two-sided"),
+    )
+    for first, second, alternative in compared:
+        standard, other = found.get(first), found.get(second)
         if standard is None or other is None:
             continue
         models = [model for model in standard.names if model in other.names]
@@ -118,7 +122,7 @@ def _between(found: dict[str, Beliefs]) -> Iterator[Record]:
         both = np.array([pair for pair in means if None not in pair], dtype=float).reshape(-1, 2)
         difference = both[:, 0] - both[:, 1]
         sided = "one-sided" if alternative == "greater" else "two-sided"
-        where = {"contrast": f"self_debate-{name}", "phase": phase, "missing": len(models) - len(both)}
+        where = {"contrast": f"{first}-{second}", "phase": phase, "missing": len(models) - len(both)}
         t, p = _t(difference, alternative)
         test = f"paired t over model means, {sided}"
         yield record("condition_difference", made(_mean(difference), n=len(both), test=test, statistic=t, p=p), **where)
