@@ -35,7 +35,7 @@ def records(tables: Tables, condition: str) -> Iterator[Record]:
     confidences = confidences[ours]
     several = confidences["audience"].nunique() > 1
     for (audience, phase), rows in confidences.groupby(["audience", "phase"], sort=False):
-        asked = int(seats["seat"].isin(rows["seat"]).sum())
+        asked = int(seats["seat"].isin(list(pd.unique(rows["seat"]))).sum())
         where: dict[str, Any] = {"condition": condition, "phase": str(phase)}
         yield from _counts("confidences", rows, rows["value"].notna(), asked, str(audience) if several else None, where)
         if again := int(rows.duplicated(["match_id", "seat"]).sum()):
