@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.commands import BAD, OK, doctor, imported, log, plan, play, reread, shared, stats
+from arena.commands import BAD, OK, doctor, imported, log, plan, play, report, reread, shared, stats
 
 EXAMPLES = """\
 examples:
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands, arguments = top.add_subparsers(dest="command", metavar="COMMAND"), shared()
-    for family in (play, reread, plan, stats, log, imported, doctor):
+    for family in (play, reread, plan, stats, report, log, imported, doctor):
         family.add(commands, arguments)
     return top
 

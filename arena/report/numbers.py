@@ -26,11 +26,11 @@ COUNTS = (
 
 
 HEADLINES = (
-    "matches_planned", "confidences_read", "ballots_read", "confidence", "opening_overconfidence", "condition_difference",
-    "escalation", "escalation_per_round", "escalation_difference", "mutual_overconfidence", "pair_sum", "dutch_book_loss",
-    "martingale_drift", "excess_movement", "public_confidence", "shading", "shading_predicts_winning", "overconfidence",
-    "brier", "auroc", "ece", "ece_null_band", "judge_side_share", "judge_agreement", "judge_alpha", "alignment",
-    "input_tokens", "output_tokens", "cost_usd",
+    "matches_planned", "matches", "confidences_read", "ballots_read", "confidence", "opening_overconfidence",
+    "condition_difference", "escalation", "escalation_per_round", "escalation_difference", "mutual_overconfidence",
+    "pair_sum", "dutch_book_loss", "martingale_drift", "excess_movement", "public_confidence", "shading",
+    "shading_predicts_winning", "overconfidence", "brier", "auroc", "ece", "ece_null_band", "judge_side_share",
+    "judge_agreement", "judge_alpha", "alignment", "input_tokens", "output_tokens", "cost_usd",
 )  # fmt: skip
 """What is shown unless all is asked for."""
 
@@ -46,9 +46,8 @@ def rendered(records: Sequence[Record], *, whole: bool = False, tests: bool = Tr
     `tests` adds the column that says what was tested, which needs room.
     """
     if not records:
-        return Text("No such number; `arena stats RUN --all` shows those there are.")
-    last = {record.condition: record.phase for record in records if record.statistic == "confidence"}
-    shown = [record for record in records if whole or _headline(record, last)]
+        return Text("Nothing was played, so there are no numbers.")
+    shown = list(records) if whole else headlines(records)
     parts: list[RenderableType] = []
     for condition in dict.fromkeys(record.condition for record in shown):
         rows = [record for record in shown if record.condition == condition]
@@ -56,9 +55,15 @@ def rendered(records: Sequence[Record], *, whole: bool = False, tests: bool = Tr
         parts.append(_table(condition, sorted(rows, key=lambda record: order.index(record.statistic)), tests))
     left = len(records) - len(shown)
     more = f" {left:,} more numbers, single models among them: --all, --only NAME or --json." if left else ""
-    units = "Probabilities are in [0, 1], intervals at 95 %. n counts debates (where something is counted, what it is out of)"
+    units = "Probabilities are in [0, 1], intervals at 95 %. n counts debates, and where something is counted what was planned"
     parts.append(Text(f"{units}; missing is what was planned and is not in n.{more}", style="dim"))
     return Group(*parts)
+
+
+def headlines(records: Sequence[Record]) -> list[Record]:
+    """The records that say the most, single models and earlier phases aside."""
+    last = {record.condition: record.phase for record in records if record.statistic == "confidence"}
+    return [record for record in records if _headline(record, last)]
 
 
 def _headline(record: Record, last: Mapping[str | None, str | None]) -> bool:
@@ -67,6 +72,8 @@ def _headline(record: Record, last: Mapping[str | None, str | None]) -> bool:
     if record.statistic in LAST_ONLY and record.phase != last.get(record.condition):
         return False
     said = record.contrast or ""
+    if record.statistic == "matches":
+        return said != "finished"
     aside = said in ("as stated", "equal mass", "maximum") or "by debate and model" in said
     transition = record.statistic == "escalation" and not said.startswith("opening->closing") and "->" in said
     return not aside and not (transition and record.convention == "default")
@@ -89,7 +96,7 @@ def _table(condition: str | None, records: Sequence[Record], tests: bool) -> Tab
         before = record.statistic
         of = Text(inert(_of(record)))
         numbers = (
-            _number(record.estimate, record.statistic), interval(record), "" if record.n is None else f"{record.n:,}",
+            number(record.estimate, record.statistic), interval(record), "" if record.n is None else f"{record.n:,}",
             f"{record.missing:,}" if record.missing else "", probability(record.p),
         )  # fmt: skip
         if tests:
@@ -103,7 +110,8 @@ def _of(record: Record) -> str:
     return ", ".join(filter(None, (record.phase, record.contrast, record.threshold, record.model)))
 
 
-def _number(value: float | None, statistic: str) -> str:
+def number(value: float | None, statistic: str) -> str:
+    """An estimate as one prints it: counts whole."""
     if value is None:
         return ""
     return f"{value:,.0f}" if statistic in COUNTS or abs(value) >= 100 else f"{value:.4f}"

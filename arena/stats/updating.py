@@ -203,7 +203,8 @@ def _of(c: Confidences, seats: Seats | None) -> Confidences:
 
 def _rows(values: Confidences) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The values that are there, and the debate of each."""
-    flat = values.reshape(values.shape[0], -1)
+    # Said in full, since -1 cannot be worked out where there is no debate.
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     there = np.isfinite(flat)
     return flat[there], np.nonzero(there)[0]
 

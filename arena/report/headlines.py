@@ -1,0 +1,182 @@
+"""What a run found, in sentences for a reader who knows nothing of it: each with its number, its interval and its n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arena.report.figures import losses
+from arena.report.gathered import Gathered
+from arena.report.words import count, listed, rests_on, value
+from arena.stats.beliefs import Beliefs
+from arena.stats.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A finding."""
+
+    number: str
+    """Its number alone, to be set large."""
+    sentence: str
+    basis: str
+    """Its interval and n."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The findings of one condition, or on one matter."""
+
+    title: str
+    said: tuple[Said, ...]
+
+
+def about(gathered: Gathered) -> str:
+    """What was played, in a sentence."""
+    matches, seats = gathered.tables["matches"], gathered.tables["seats"]
+    judge = seats["role"] == "judge"
+    judges = int(seats.loc[judge, "model"].nunique())
+    decided = f", decided by {count(judges, 'judges')}" if judges else ""
+    return (
+        f"{count(len(matches), 'debates')} between {count(int(seats.loc[~judge, 'model'].nunique()), 'models')} "
+        f"on {count(int(matches['topic_id'].nunique()), 'motions')}{decided}."
+    )
+
+
+def cards(gathered: Gathered, records: Sequence[Record]) -> list[Card]:
+    """The findings that the records allow: a card a condition, one of differences, one of what is missing."""
+    made = [
+        Card(name, tuple(_findings(gathered, gathered.believed[name], _Of(records, name))))
+        for name in gathered.conditions
+        if name in gathered.believed
+    ]
+    made.append(Card("Between conditions", tuple(_differences(records))))
+    made.append(Card("What is missing", tuple(_missing(gathered))))
+    return [card for card in made if card.said]
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """The records of a condition."""
+
+    records: Sequence[Record]
+    condition: str
+
+    def __call__(self, statistic: str, **where: Any) -> Record | None:
+        """The one that was asked for, if it has an estimate; single models aside."""
+        wanted = {"condition": self.condition, "model": None} | where
+        for record in self.records:
+            if record.statistic == statistic and all(getattr(record, key) == is_ for key, is_ in wanted.items()):
+                return record if record.estimate is not None else None
+        return None
+
+
+def _findings(gathered: Gathered, held: Beliefs, of: _Of) -> Iterator[Said]:
+    first, last = held.phases[0], held.phases[-1]
+    opening = of("opening_overconfidence", contrast=None)
+    if opening and opening.estimate is not None:
+        how = {1: "too sure", -1: "too unsure", 0: "about as sure as they should be"}[_side(opening, 0)]
+        stated = value(0.5 + opening.estimate, "percent")
+        yield Said(
+            value(opening.estimate, "points"),
+            f"Debaters opened {how}: on average they gave themselves a chance of {stated} to win. Exactly one side wins, so it "
+            "should average 50\u00a0%.",
+            rests_on(opening, "points"),
+        )
+    rise, ended = of("escalation", contrast=f"{first}->{last}"), of("confidence", phase=last, contrast=None)
+    if rise and rise.estimate is not None:
+        how = {1: "surer than", -1: "less sure than", 0: "about as sure as"}[_side(rise, 0)]
+        at = f", at {value(ended.estimate, 'percent')}" if ended else ""
+        moral = " Both sides of a debate cannot rightly gain." if _side(rise, 0) == 1 else ""
+        yield Said(value(rise.estimate, "points"), f"They ended {how} they began{at}.{moral}", rests_on(rise, "points"))
+    both = of("mutual_overconfidence", phase=last, threshold=">0.75")
+    if both and both.estimate is not None and both.n:
+        yield Said(
+            f"{round(both.estimate * both.n):,} of {both.n:,}",
+            "debates ended with both sides above 75\u00a0%." + (" Both cannot win." if both.estimate else ""),
+            f"{value(both.estimate, 'percent')} {rests_on(both, 'percent')}",
+        )
+    if loss := of("dutch_book_loss", phase=last):
+        yield Said(
+            value(loss.estimate, "stakes"),
+            "is what a bookmaker who takes both sides’ bets at their own odds is sure to win from each debate.",
+            rests_on(loss, "stakes"),
+        )
+    shading = of("shading", phase=last)
+    if shading and shading.estimate is not None:
+        how = {1: "more than", -1: "less than", 0: "about what"}[_side(shading, 0)]
+        yield Said(
+            value(shading.estimate, "points"),
+            f"In public they claimed {how} they said in private, at the end.",
+            rests_on(shading, "points"),
+        )
+    if (brier := of("brier", phase=last)) and brier.estimate is not None:
+        how = {1: "worse than", -1: "better than", 0: "about as good as"}[_side(brier, 0.25)]
+        yield Said(
+            value(brier.estimate, "plain"),
+            f"is their Brier score against the verdicts: {how} always saying 50\u00a0%, which gives 0.25 (0 is perfect).",
+            rests_on(brier, "plain"),
+        )
+    if share := of("judge_side_share", contrast=held.sides[-1]):
+        yield Said(
+            value(share.estimate, "percent"),
+            f"of the ballots went to the {held.sides[-1]}; judges without a lean give 50\u00a0% over balanced debates."
+            f"{_won(gathered, held)}",
+            rests_on(share, "percent"),
+        )
+
+
+def _won(gathered: Gathered, held: Beliefs) -> str:
+    matches = gathered.tables["matches"]
+    winners = matches.loc[matches["condition"] == held.condition, "winner"].dropna()
+    if not len(winners):
+        return ""
+    won = int((winners == held.sides[-1]).sum())
+    return f" The {held.sides[-1]} won {won:,} of {count(len(winners), 'debates')} that were decided."
+
+
+def _differences(records: Sequence[Record]) -> Iterator[Said]:
+    for record in records:
+        if record.statistic == "escalation_difference" and record.estimate is not None and record.contrast:
+            # Conditions' own names may hold a hyphen; only the sentence is affected.
+            minus = record.contrast.replace("-", " minus ", 1)
+            paired = ", paired by motion and pairing" if (record.test or "").startswith("paired") else ""
+            yield Said(
+                value(record.estimate, "points"),
+                f"difference in escalation, {minus}{paired}.",
+                rests_on(record, "points"),
+            )
+
+
+def _missing(gathered: Gathered) -> Iterator[Said]:
+    kinds = losses(gathered.tables)
+    if kinds and not any(lost.total for lost in kinds):
+        yield Said("nothing", f"{listed([count(lost.planned, lost.kind) for lost in kinds])} are all there.", "")
+    for lost in kinds:
+        if not lost.total:
+            continue
+        reasons = listed([f"{n:,} {reason.replace('_', ' ')}" for reason, n in lost.missing.items()])
+        typed = lost.kind == "confidences" and gathered.typed
+        kept = (
+            " Where it says so, the source gives a value that its own program could not read; it is used."
+            if typed
+            else ""
+        )
+        yield Said(
+            f"{lost.total:,} of {lost.planned:,}",
+            f"{lost.kind} are missing or could not be read: {reasons}.{kept}",
+            "Nothing was guessed in place of what is missing.",
+        )
+
+
+def _side(record: Record, null: float) -> int:
+    """1 where the interval lies above the null value, -1 below, 0 where it holds it.
+
+    Where there is no interval the estimate stands for it; the sentence's basis says that there is none.
+    """
+    if record.low is None or record.high is None:
+        return 0 if record.estimate is None else int(np.sign(round(record.estimate - null, 9)))
+    return 1 if record.low > null else -1 if record.high < null else 0

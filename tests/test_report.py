@@ -1,0 +1,400 @@
+"""The report: one page that opens from disk, says what was found and what is missing, and in which all model text is inert."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Arena, in_process, played
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from arena import frames
+from arena.report import drawing, page, words
+from arena.report.drawing import short
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+SIDES = ("proposition", "opposition")
+PHASES = ("opening", "rebuttal", "closing")
+
+HOSTILE = (
+    "<script>document.title='taken'</script><img src=x onerror=\"alert(1)\"> $\\frac{1}{2}$ \x1b[31m \u202e & 100 %"
+)
+
+
+@pytest.fixture
+def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
+    return in_process(capsys)
+
+
+# ------------------------------------------------------------------ runs to report on
+
+
+Stated = Callable[[int, int, int], float | None]
+"""What a side (0 or 1) of a debate states in a phase; None where it states nothing that can be read."""
+
+
+def run(
+    folder: Path,
+    stated: Stated = lambda *_: 0.8,
+    *,
+    debates: int = 6,
+    models: tuple[str, ...] = ("vendor/one", "vendor/two"),
+    condition: str = "test",
+    speech: str = "A speech.",
+    topic: str = "A motion.",
+    ballots: Callable[[int], str | None] = lambda n: SIDES[n % 2],
+    finished: Callable[[int], bool] = lambda _: True,
+) -> Path:
+    """A run directory made of tables alone, as an import is. `ballots` gives each debate's verdict, None for one that failed."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.COLUMNS}
+    for n in range(debates):
+        match = {"match_id": f"m{n}", "condition": condition, "topic_id": "t", "topic": topic}
+        status = "finished" if finished(n) else "planned"
+        rows["matches"].append({**match, "status": status, "winner": ballots(n) if finished(n) else None})
+        seated = dict(zip(SIDES, (models[n % len(models)], models[(n + 1) % len(models)]), strict=True))
+        for seat, model in {**seated, "judge": "vendor/judge"}.items():
+            role = "judge" if seat == "judge" else "debater"
+            rows["seats"].append({**match, "seat": seat, "role": role, "agent": model, "model": model})
+        if not finished(n):
+            continue
+        for (depth, phase), (side, (seat, model)) in itertools.product(enumerate(PHASES), enumerate(seated.items())):
+            value = stated(n, side, depth)
+            said = {**match, "round": depth + 1, "phase": phase, "seat": seat, "agent": model, "model": model}
+            for part, audience, text in (("speech", "public", speech), ("reasoning", "private", "I hide this.")):
+                heard = {"part": part, "audience": audience, "text": text, "chars": len(text)}
+                rows["utterances"].append({**said, **heard, "step": depth, "status": "ok"})
+            believed = {"value": value, "status": "unparsed" if value is None else "ok"}
+            kind = {"about": "own_side_wins", "audience": "private", "elicitation": "verbalised"}
+            rows["confidences"].append({**said, **kind, **believed})
+            tokens = {"calls": 1, "input_tokens": 1000, "output_tokens": 500, "status": "ok"}
+            rows["calls"].append({**said, **tokens, "step": depth, "slot": side, "call": 0, "attempt": 0})
+        ballot = {"choice": ballots(n), "status": "ok" if ballots(n) else "failed"}
+        rows["verdicts"].append(
+            {**match, "judge": "judge", "model": "vendor/judge", "ballot": 1, "order": "as_spoken", **ballot}
+        )
+    (folder / "tables").mkdir(parents=True)
+    frames.write(folder / "tables", {name: frames.frame(name, some) for name, some in rows.items()})
+    return folder
+
+
+@dataclass
+class Read(HTMLParser):
+    """A page as a browser takes it apart: its elements, their attributes, and the text between them."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+    @property
+    def words(self) -> str:
+        """The text on one line."""
+        return " ".join(self.text.split())
+
+
+def read(path: Path) -> Read:
+    parser = Read()
+    parser.feed(path.read_text(encoding="utf-8"))
+    return parser
+
+
+def report(*runs: Path) -> Read:
+    return read(page.write(list(runs), runs[0]).page)
+
+
+# ------------------------------------------------------------------ what it says
+
+
+def test_headlines_carry_number_interval_and_n(tmp_path: Path) -> None:
+    """A reader who knows nothing gets the finding as a sentence, how sure it is, and what it rests on."""
+    told = report(run(tmp_path / "run", lambda n, side, depth: 0.7 + 0.05 * depth + 0.01 * (n % 2), debates=10)).words
+    assert "+20.5 points Debaters opened too sure: on average they gave themselves a chance of 70.5 % to win" in told
+    assert "+10.0 points They ended surer than they began, at 80.5 %." in told
+    assert (
+        "10 of 10 debates ended with both sides above 75 %. Both cannot win. 100.0 % (95 % interval 72.2 to 100.0; 10 debates)"
+        in told
+    )
+    assert "50.0 % of the ballots went to the opposition" in told
+    assert "The opposition won 5 of 10 debates that were decided." in told
+    assert "10 debates between 2 models on 1 motion, decided by 1 judge." in told
+
+
+def test_coherent_debaters_are_not_called_overconfident(tmp_path: Path) -> None:
+    told = report(run(tmp_path / "run", lambda n, side, depth: (0.3 + 0.02 * n, 0.7 - 0.02 * n)[side], debates=8)).words
+    assert "opened about as sure as they should be" in told
+    assert "too sure" not in told
+    assert "0 of 8 debates ended with both sides above 75 %. 0.0 %" in told
+    assert "add up to more than 100 % in 0 of 8 debates" in told
+
+
+def test_doubtful_debaters_who_lose_heart_are_told_as_such(tmp_path: Path) -> None:
+    told = report(run(tmp_path / "run", lambda n, side, depth: 0.4 - 0.05 * depth + 0.01 * (n % 2), debates=10)).words
+    assert "Debaters opened too unsure" in told
+    assert "They ended less sure than they began" in told
+    assert "Both sides of a debate cannot rightly gain" not in told
+
+
+def test_what_is_missing_is_counted_and_said(tmp_path: Path) -> None:
+    folder = run(
+        tmp_path / "run",
+        lambda n, side, depth: None if (n, side, depth) == (0, 0, 2) else 0.8,
+        ballots=lambda n: None if n == 1 else SIDES[n % 2],
+        finished=lambda n: n != 5,
+    )
+    told = report(folder).words
+    assert "1 of 6 debates are missing or could not be read: 1 planned." in told
+    assert "1 of 30 confidences are missing or could not be read: 1 unparsed." in told
+    assert "1 of 5 ballots are missing or could not be read: 1 failed." in told
+    assert "Missing or not read: 1 of 6 debates, 1 of 30 confidences and 1 of 5 ballots" in told
+
+
+def test_where_nothing_is_missing_that_is_said(tmp_path: Path) -> None:
+    told = report(run(tmp_path / "run")).words
+    assert "nothing 6 debates, 36 speeches, 36 confidences and 6 ballots are all there." in told
+
+
+def test_a_figure_without_data_gives_way_to_a_sentence(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", lambda *_: None, ballots=lambda _: None)
+    written = page.write([folder], folder)
+    told = read(written.page).words
+    assert [path.stem for path in written.figures] == ["missing", "cost"]
+    assert len(written.absent) == 5
+    assert all(" ".join(why.split()) in told for why in written.absent)
+
+
+def test_a_figure_that_can_no_longer_be_drawn_is_taken_away(tmp_path: Path) -> None:
+    full, empty = run(tmp_path / "full"), run(tmp_path / "empty", lambda *_: None)
+    page.write([full], tmp_path)
+    assert (tmp_path / "figures" / "plane.svg").exists()
+    page.write([empty], tmp_path)
+    assert not (tmp_path / "figures" / "plane.svg").exists()
+
+
+def test_a_run_without_a_debate_still_has_a_report(tmp_path: Path) -> None:
+    assert "0 debates" in report(run(tmp_path / "run", debates=0)).words
+
+
+def test_one_debate_is_too_few_for_an_interval(tmp_path: Path) -> None:
+    assert "(1 debate, too few for an interval)" in report(run(tmp_path / "run", debates=1)).words
+
+
+def test_the_debate_to_read_is_whole_and_sets_apart_what_is_private(tmp_path: Path) -> None:
+    found = report(run(tmp_path / "run", speech="Word for word."))
+    assert found.text.count("Word for word.") == 6
+    private = [attrs for tag, attrs in found.tags if tag == "div" and attrs.get("class") == "utterance private"]
+    assert len(private) == found.text.count("I hide this.") == 6
+
+
+# ------------------------------------------------------------------ side by side
+
+
+def test_two_runs_of_one_condition_stand_side_by_side(tmp_path: Path) -> None:
+    """Also where their matches have the same ids, as two runs of one experiment have."""
+    first = run(tmp_path / "first", lambda n, *_: 0.6 + 0.01 * n)
+    second = run(tmp_path / "second", lambda n, *_: 0.9 - 0.01 * n)
+    told = report(first, second).words
+    for name, percent in (("test (first)", "62.5 %"), ("test (second)", "87.5 %")):
+        assert f"{name} +{float(percent.split()[0]) - 50:.1f} points Debaters opened too sure" in told
+        assert percent in told
+    assert "12 debates between 2 models" in told
+    assert "difference in escalation, test (first) minus test (second)" in told
+
+
+def test_a_condition_keeps_its_colour_in_every_figure(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", condition="alpha", ballots=lambda _: None)
+    second = run(tmp_path / "second", condition="beta")
+    found = report(first, second)
+    legend = {
+        (tag_text["style"] or "").removeprefix("background: ")
+        for tag, tag_text in found.tags
+        if tag == "i" and "series" in (tag_text.get("style") or "")
+    }
+    assert legend == {"var(--series-1)", "var(--series-2)"}
+    judges = (tmp_path / "first" / "figures" / "judges.svg").read_text()
+    assert drawing.SERIES[1].light in judges
+    assert drawing.SERIES[0].light not in judges
+
+
+# ------------------------------------------------------------------ hostile text
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    models = (f"vendor/{HOSTILE}", "vendor/</svg></style><script>alert(2)</script>")
+    folder = run(
+        tmp_path / "run", speech=HOSTILE, topic=HOSTILE, models=models, condition="c</title><script>alert(3)</script>"
+    )
+    (folder / "manifest.json").write_text(json.dumps({"source": HOSTILE}))
+    return folder
+
+
+def test_model_text_is_text(hostile: Path) -> None:
+    found = report(hostile)
+    names = [tag for tag, _ in found.tags]
+    assert not {"script", "img", "iframe", "object", "embed", "link", "base", "form"} & set(names)
+    assert names.count("style") == names.count("title") == 1
+    assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+    assert found.text.count("<script>document.title='taken'</script>") >= 7
+    assert "\x1b" not in found.text
+    assert "\u202e" not in found.text
+
+
+def test_figures_with_hostile_names_are_well_formed(hostile: Path) -> None:
+    for path in page.write([hostile], hostile).figures:
+        elements = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+        assert not {"script", "image", "foreignObject", "a"} & elements
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_a_browser_runs_nothing_in_it(hostile: Path, tmp_path: Path) -> None:
+    written = page.write([hostile], hostile).page
+    assert CHROMIUM
+    arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-sync",
+    ]
+    arguments += ["--disable-quic", "--disable-background-networking", "--disable-component-update"]
+    shown = subprocess.run(
+        [CHROMIUM, *arguments, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", written.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    found = Read()
+    found.feed(shown)
+    assert not {"script", "img"} & {tag for tag, _ in found.tags}
+    assert "taken" not in shown.partition("</title>")[0]
+    assert "<script>document.title='taken'</script>" in found.text
+
+
+# ------------------------------------------------------------------ the page as a file
+
+
+def test_the_page_asks_nobody_for_anything(tmp_path: Path) -> None:
+    found = report(run(tmp_path / "run"))
+    policies = [attrs["content"] for tag, attrs in found.tags if tag == "meta" and "http-equiv" in attrs]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+    points_at = [
+        attrs[name] or "" for _, attrs in found.tags for name in ("src", "href", "xlink:href") if name in attrs
+    ]
+    assert all(place.startswith("#") for place in points_at)
+    assert "url(http" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_figures_follow_the_theme_on_the_page_and_stand_alone_in_their_files(tmp_path: Path) -> None:
+    written = page.write([run(tmp_path / "run")], tmp_path)
+    shown = written.page.read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in shown
+    for ink in drawing.PALETTE:
+        assert ink.stand_in not in shown
+        assert shown.count(f"{ink.variable}: {ink.light}") == shown.count(f"{ink.variable}: {ink.dark}") == 1
+    for path in written.figures:
+        assert "var(" not in path.read_text()
+        assert "#01fe" not in path.read_text()
+
+
+def test_written_twice_it_is_the_same(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    first, second = (page.write([folder], tmp_path / name) for name in "ab")
+    assert first.page.read_bytes() == second.page.read_bytes()
+    for one, other in zip(first.figures, second.figures, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_thousand_debates_stay_under_three_megabytes(tmp_path: Path) -> None:
+    """Also where no two debates are alike, so that nothing is drawn as one."""
+    c = np.random.default_rng(0).beta(6, 2, (1000, 2, 3))
+    models = tuple(f"vendor/model-{n}" for n in range(10))
+    folder = run(tmp_path / "run", lambda n, side, depth: float(c[n, side, depth]), debates=1000, models=models)
+    written = page.write([folder], tmp_path)
+    assert written.page.stat().st_size < 3_000_000
+    assert sum(path.stat().st_size for path in written.figures) < 3_000_000
+
+
+def test_many_models_are_drawn_up_to_a_number_that_is_said(tmp_path: Path) -> None:
+    models = tuple(f"vendor/model-{n:02}" for n in range(30))
+    told = report(run(tmp_path / "run", lambda n, *_: 0.5 + 0.01 * n, debates=30, models=models)).words
+    assert "The first 24 of 30 models are drawn." in told
+    assert "vendor/model-29" in told
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_writes_beside_the_tables_and_says_where(arena: Arena, tmp_path: Path) -> None:
+    folder = played(tmp_path)
+    said = arena("report", folder)
+    assert said.code == 0
+    assert Path(said.lines[-1]) == folder / "report.html"
+    told = read(folder / "report.html").words
+    assert "Simulated seats, no model: simulated/" in told
+    assert "condition: " in told  # the settings that it was played with
+    machine = arena("report", folder, "-o", tmp_path / "elsewhere", "--json")
+    wanted = json.loads(machine.out)
+    assert Path(wanted["report"]).is_file()
+    assert all(Path(path).is_file() for path in wanted["figures"])
+    assert (tmp_path / "elsewhere" / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_an_import_says_that_its_settings_are_its_sources(tmp_path: Path) -> None:
+    assert "No experiment.yaml: this run was imported" in report(run(tmp_path / "run")).words
+
+
+def test_a_directory_without_tables_is_refused(arena: Arena, tmp_path: Path) -> None:
+    said = arena("report", tmp_path)
+    assert said.code == 2
+    assert str(tmp_path) in said.err
+
+
+# ------------------------------------------------------------------ words and names
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=12, unique=True))
+@settings(max_examples=100, phases=(Phase.explicit, Phase.generate))
+def test_names_in_figures_fit_and_stay_apart(names: list[str]) -> None:
+    shown = short(names)
+    assert set(shown) == set(names)
+    assert len(set(shown.values())) == len(names)
+    assert all(len(name) <= 24 for name in shown.values())
+
+
+def test_names_lose_what_all_can_do_without() -> None:
+    assert short(["a/one", "b/two:free"]) == {"a/one": "one", "b/two:free": "two"}
+    assert short(["a/one", "b/one:free"]) == {"a/one": "one", "b/one:free": "one:free"}
+    assert short(["a/one", "b/one"]) == {"a/one": "a/one", "b/one": "b/one"}
+
+
+@given(st.floats(-2, 2, allow_subnormal=False), st.sampled_from(["percent", "points", "distance", "stakes", "plain"]))
+@settings(max_examples=100, phases=(Phase.explicit, Phase.generate))
+def test_a_number_that_is_shown_reads_back(number: float, unit: words.Unit) -> None:
+    """And a zero has no sign."""
+    text = words.value(number, unit).split("\u00a0")[0].replace(words.MINUS, "-")
+    scale = 100 if unit in ("percent", "points", "distance") else 1
+    assert math.isclose(float(text), scale * number, abs_tol=0.051 if scale == 100 else 0.0051)
+    assert text.lstrip("+-") == text or float(text) != 0
