@@ -71,7 +71,7 @@ def load(run: Path, overrides: Sequence[str] = (), config_dir: Path | None = Non
             raise ConfigError(
                 f"{run} holds imported debates: tables without an experiment and a ledger, so there is nothing to replay, "
                 "resume, judge again or play again. Its tables can be read: "
-                f"arena stats {run}, arena reread {run}, or arena.load in Python"
+                f"arena stats {run}, arena report {run}, arena reread {run}, or arena.load in Python"
             )
         raise ConfigError(f"{run} is no run directory: it has no experiment.yaml")
     try:

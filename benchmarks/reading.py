@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from agents.models.simulated import Preset
 from arena import frames
 from arena.stats.simulate import draw
 
@@ -23,18 +24,17 @@ SIDES = ("proposition", "opposition")
 MODELS = 10
 
 
-class Escalating:
-    """The preset `escalating`, as `arena.stats.simulate` reads it."""
-
-    opening, drift, acceleration, sd_model, sd_drift = 1.034, 0.386, 0.21, 0.342, 0.177
-    sd_seat, sd_debate, sd_step, sd_report, rounding, evidence = 0.06, 0.146, 0.383, 0.151, 5.0, None
+ESCALATING = Preset(
+    opening=1.034, drift=0.386, acceleration=0.21, sd_model=0.342, sd_drift=0.177, sd_seat=0.06, sd_debate=0.146,
+    sd_step=0.383, sd_report=0.151, rounding=5,
+)  # fmt: skip
 
 
 def synthetic(folder: Path, debates: int) -> None:
     """A run's tables of so many debates between ten models, with verdicts, reasoning and raw replies."""
     rng = np.random.default_rng(0)
     models = rng.integers(0, MODELS, (debates, 2))
-    c = draw(Escalating(), debates, 3, rng, models=models)
+    c = draw(ESCALATING, debates, 3, rng, models=models)
     ids = np.array([f"{n:012x}" for n in range(debates)], dtype=object)
     names = np.array([f"vendor/model-{n}" for n in range(MODELS)], dtype=object)
     winner = np.array(SIDES, dtype=object)[rng.integers(0, 2, debates)]

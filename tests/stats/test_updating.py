@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,36 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from agents.models.simulated import Preset
 from arena.stats import updating
 from arena.stats.mixed import escalation_per_round
 from arena.stats.simulate import draw
 from arena.stats.updating import Noise
 
-
-@dataclass(frozen=True)
-class Debater:
-    """A process of `arena.stats.simulate`; rational unless `evidence` is None."""
-
-    opening: float = 0.0
-    drift: float = 0.0
-    acceleration: float = 0.0
-    sd_model: float = 0.0
-    sd_drift: float = 0.0
-    sd_seat: float = 0.0
-    sd_debate: float = 0.0
-    sd_step: float = 0.0
-    sd_report: float = 0.0
-    rounding: float = 0.0
-    evidence: float | None = 0.6
-
-
-RATIONAL = Debater()
-NOISY = Debater(sd_report=0.3, rounding=5)
+RATIONAL = Preset(evidence=0.6)
+NOISY = Preset(evidence=0.6, sd_report=0.3, rounding=5)
 
 debates = arrays(float, st.tuples(st.integers(3, 12), st.just(2), st.integers(3, 5)), elements=st.floats(0, 1))
 
 
-def rejected(test, process: Debater, replications: int, rounds: int = 3, correlation: float = 0.0) -> float:
+def rejected(test, process: Preset, replications: int, rounds: int = 3, correlation: float = 0.0) -> float:
     """The share of replications of 60 debates in which a test rejects at 5 %."""
     rng = np.random.default_rng(0)
     each = (test(draw(process, 60, rounds, rng, correlation=correlation)).p for _ in range(replications))
@@ -72,8 +54,8 @@ def test_movement_and_reduction_are_those_of_the_definition() -> None:
 
 def test_rounding_is_the_coarsest_grid() -> None:
     rng = np.random.default_rng(2)
-    assert updating.rounding(draw(Debater(rounding=5), 50, 3, rng)).unit == 0.05
-    assert updating.rounding(draw(Debater(rounding=10), 50, 3, rng)).unit == 0.1
+    assert updating.rounding(draw(Preset(evidence=0.6, rounding=5), 50, 3, rng)).unit == 0.05
+    assert updating.rounding(draw(Preset(evidence=0.6, rounding=10), 50, 3, rng)).unit == 0.1
     assert updating.rounding(draw(RATIONAL, 50, 3, rng)).unit is None
 
 
@@ -140,7 +122,7 @@ def test_the_same_confidence_for_ever_moves_nowhere() -> None:
     [updating.drift, updating.drift_slope, lambda c: updating.movement(c).excess, updating.reaction],
     ids=["drift", "slope", "excess", "reaction"],
 )
-def test_rational_debaters_are_rejected_as_often_as_the_level_says(test, process: Debater) -> None:
+def test_rational_debaters_are_rejected_as_often_as_the_level_says(test, process: Preset) -> None:
     assert 0.025 < rejected(test, process, 600, correlation=0.3) < 0.078
 
 
