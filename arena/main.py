@@ -90,6 +90,8 @@ def _guarded(chosen: argparse.Namespace) -> int:
         return _bad(f"{problem.filename}: there is no such file")
     except PermissionError as problem:
         return _bad(f"{problem.filename}: may not be read or written")
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as problem:
+        return _bad(f"{problem.filename}: {problem.strerror}")
 
 
 def _bad(message: str) -> int:

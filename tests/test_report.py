@@ -133,29 +133,27 @@ def test_headlines_carry_number_interval_and_n(tmp_path: Path) -> None:
     """A reader who knows nothing gets the finding as a sentence, how sure it is, and what it rests on."""
     told = report(run(tmp_path / "run", lambda n, side, depth: 0.7 + 0.05 * depth + 0.01 * (n % 2), debates=10)).words
     assert "+20.5 points Debaters opened too sure: on average they gave themselves a chance of 70.5 % to win" in told
-    assert "+10.0 points They ended surer than they began, at 80.5 %." in told
-    assert (
-        "10 of 10 debates ended with both sides above 75 %. Both cannot win. 100.0 % (95 % interval 72.2 to 100.0; 10 debates)"
-        in told
-    )
+    assert "+10.0 points By the closing they were surer than they began, at 80.5 %." in told
+    assert "10 of 10 debates had both sides above 75 % at the closing. Both cannot win." in told
+    assert "100.0 % (95 % interval 72.2 to 100.0; 10 debates)" in told
     assert "50.0 % of the ballots went to the opposition" in told
-    assert "The opposition won 5 of 10 debates that were decided." in told
-    assert "10 debates between 2 models on 1 motion, decided by 1 judge." in told
+    assert "Of 10 decided debates it won 5." in told
+    assert "10 debates between 2 models on 1 motion; 1 judge decided 10 of them." in told
 
 
 def test_coherent_debaters_are_not_called_overconfident(tmp_path: Path) -> None:
     told = report(run(tmp_path / "run", lambda n, side, depth: (0.3 + 0.02 * n, 0.7 - 0.02 * n)[side], debates=8)).words
     assert "opened about as sure as they should be" in told
     assert "too sure" not in told
-    assert "0 of 8 debates ended with both sides above 75 %. 0.0 %" in told
+    assert "0 of 8 debates had both sides above 75 % at the closing. 0.0 %" in told
     assert "add up to more than 100 % in 0 of 8 debates" in told
 
 
 def test_doubtful_debaters_who_lose_heart_are_told_as_such(tmp_path: Path) -> None:
     told = report(run(tmp_path / "run", lambda n, side, depth: 0.4 - 0.05 * depth + 0.01 * (n % 2), debates=10)).words
     assert "Debaters opened too unsure" in told
-    assert "They ended less sure than they began" in told
-    assert "Both sides of a debate cannot rightly gain" not in told
+    assert "By the closing they were less sure than they began" in told
+    assert "the sides of a debate cannot rightly all gain" not in told
 
 
 def test_what_is_missing_is_counted_and_said(tmp_path: Path) -> None:
@@ -166,10 +164,27 @@ def test_what_is_missing_is_counted_and_said(tmp_path: Path) -> None:
         finished=lambda n: n != 5,
     )
     told = report(folder).words
-    assert "1 of 6 debates are missing or could not be read: 1 planned." in told
-    assert "1 of 30 confidences are missing or could not be read: 1 unparsed." in told
-    assert "1 of 5 ballots are missing or could not be read: 1 failed." in told
-    assert "Missing or not read: 1 of 6 debates, 1 of 30 confidences and 1 of 5 ballots" in told
+    assert "1 of 6 debates are missing or could not be read: 1 never started." in told
+    assert "7 of 36 confidences are missing or could not be read: 1 unparsed and 6 never asked." in told
+    assert "2 of 6 ballots are missing or could not be read: 1 failed and 1 never asked." in told
+    assert "Missing or not read: 1 of 6 debates, 6 of 36 speeches, 7 of 36 confidences and 2 of 6 ballots" in told
+
+
+def test_conditions_that_hold_hyphens_are_named_whole(tmp_path: Path) -> None:
+    one = run(tmp_path / "one", lambda n, side, depth: 0.5 + 0.05 * depth + 0.01 * n, condition="self-debate")
+    two = run(tmp_path / "two", lambda n, side, depth: 0.5 + 0.01 * n * depth, condition="cross-model")
+    assert "difference in escalation, self-debate minus cross-model" in report(one, two).words
+
+
+def test_before_anybody_closed_the_last_phase_is_called_by_its_name(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", lambda n, side, depth: 0.6 + 0.05 * depth + 0.01 * (n % 2))
+    tables = frames.read(folder / "tables")
+    for name in ("confidences", "utterances"):
+        tables[name] = tables[name][tables[name]["phase"] != "closing"]
+    frames.write(folder / "tables", tables)
+    told = report(folder).words
+    assert "By the rebuttal they were surer" in told
+    assert "closing" not in told.partition("Figures")[0]
 
 
 def test_where_nothing_is_missing_that_is_said(tmp_path: Path) -> None:

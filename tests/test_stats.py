@@ -262,6 +262,15 @@ def test_debates_of_several_lengths_keep_their_phases_in_order(arena: Arena, run
     assert not any(str(contrast).startswith("closing->") for contrast in contrasts)
 
 
+def test_what_stands_there_twice_counts_once_and_is_said(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    twice = shutil.copytree(runs / "self", tmp_path / "twice")
+    table = pd.read_parquet(twice / "tables" / "confidences.parquet")
+    pd.concat([table, table[table["phase"] == "closing"]]).to_parquet(twice / "tables" / "confidences.parquet")
+    found = records(arena, twice)
+    assert only(found, "confidences_read", phase="closing")["missing"] == 0
+    assert only(found, "confidences", phase="closing", contrast="stated again: the last one counts")["estimate"] > 0
+
+
 def test_one_match_is_enough(arena: Arena, tmp_path: Path) -> None:
     assert arena("run", "name=one", f"runs={tmp_path}", *SMALL, "schedule.mirrored=false", "--quiet").code == 0
     found = records(arena, tmp_path / "one")

@@ -21,7 +21,7 @@ from arena.progress import money
 from arena.report.drawing import BAND, GRID, GROUND, INK, MUTED, SHADE, Drawn, Ink, panel, series, short, styled, svg
 from arena.report.transcript import inert
 from arena.report.words import MINUS, capital, count, listed, value, whole
-from arena.stats import calibration
+from arena.stats import beliefs, calibration
 from arena.stats.beliefs import Beliefs
 from arena.stats.calibration import ReliabilityBin
 from arena.stats.estimate import LEVEL
@@ -212,13 +212,13 @@ def plane(shown: Shown) -> Drawn | Absent:
     pairs = {name: c for name, c in pairs.items() if len(c)}
     if not pairs:
         return Absent(
-            "plane", "No debate has a closing confidence of both sides, so there is no figure of the two together."
+            "plane", "No debate has a last confidence of two sides, so there is no figure of the two together."
         )
     above = [
         f"{int((c.sum(axis=1).round(9) > 1).sum()):,} of {count(len(c), 'debates')}{shown.of(name)}"
         for name, c in pairs.items()
     ]
-    what = "the two sides’ closing chances add up to more than 100 %"
+    what = "the chances that two sides state last add up to more than 100 %"
     return Drawn(
         "plane",
         f"{capital(what)} in {listed(above)}" if len(pairs) <= 3 else f"How often {what}",
@@ -294,15 +294,16 @@ def escalation(shown: Shown) -> Drawn | Absent:
 
 def judges(shown: Shown) -> Drawn | Absent:
     """Which side each judge gave its ballots to."""
-    rows = _rows(shown, "judge_side_share", {name: held.sides[-1] for name, held in shown.believed.items()})
+    second = {r.condition: r.contrast for r in shown.records if r.statistic == "judge_side_share" and r.condition}
+    rows = _rows(shown, "judge_side_share", second)
     if not rows:
-        return Absent("judges", "No judge cast a ballot, so there is no figure of the panel.")
+        return Absent("judges", "No judge cast a ballot for one of two sides, so there is no figure of the panel.")
     panel_ = [by for model, by in rows if model]
     leaning = sum(any(_leans(record) for record in by.values()) for by in panel_)
     return Drawn(
         "judges",
         f"{leaning} of {count(len(panel_), 'judges')} clearly {'leans' if leaning == 1 else 'lean'} to one side",
-        "Share of each judge’s ballots that went to the opposition, with 95 % intervals by debate. Where the interval misses "
+        "Share of each judge’s ballots that went to the opposition, with 95 % intervals by debate. Where it lies clearly off "
         "the dashed line at 50 %, the judge leans to a side, or one side’s case was better more often.",
         (_forest(shown, rows, "ballots for the opposition, %", 50),),
         keys=shown.keys([name for name in shown.conditions if any(name in by for _, by in rows)]),
@@ -310,14 +311,15 @@ def judges(shown: Shown) -> Drawn | Absent:
 
 
 def _leans(record: Record) -> bool:
-    return record.low is not None and record.high is not None and not record.low <= 0.5 <= record.high
+    """By the test that allows for the number of judges."""
+    return record.p is not None and record.p < 1 - LEVEL
 
 
 Rows = list[tuple[str | None, dict[str, Record]]]
 """Model (None: all together) and its record in each condition."""
 
 
-def _rows(shown: Shown, statistic: str, contrasts: Mapping[str, str]) -> Rows:
+def _rows(shown: Shown, statistic: str, contrasts: Mapping[str, str | None]) -> Rows:
     """The records of a statistic, with the contrast that is given for each condition."""
     there = [
         record for record in shown.records
@@ -378,7 +380,7 @@ def reliability(shown: Shown) -> Drawn | Absent:
     there: dict[str, tuple[ReliabilityBin, ...]] = {}
     for name, held in shown.believed.items():
         stated, won = held.c[:, :, -1], held.won
-        both = np.isfinite(stated) & np.isfinite(won)
+        both = beliefs.whole(stated + won, held.everybody[0][2])
         if both.any():
             there[name] = calibration.reliability(stated[both], won[both], held.debate[both])
     if not there:
@@ -449,19 +451,38 @@ class Lost:
 
 def losses(tables: Mapping[str, pd.DataFrame]) -> list[Lost]:
     """Debates, speeches, confidences and ballots."""
-    said = tables["utterances"]
+    matches, seats, said = tables["matches"], tables["seats"], tables["utterances"]
     kinds = {
-        "debates": tables["matches"], "speeches": said[said["part"] == "speech"],
+        "debates": matches, "speeches": said[said["part"] == "speech"],
         "confidences": tables["confidences"], "ballots": tables["verdicts"],
     }  # fmt: skip
+    condition = matches.set_index("match_id")["condition"]
+    sat = seats.assign(condition=condition.reindex(seats["match_id"]).array)
+    judges = int((seats["role"] == "judge").sum())
     found: list[Lost] = []
     for kind, rows in kinds.items():
+        if kind in ("speeches", "confidences"):
+            planned = _asked(rows.assign(condition=condition.reindex(rows["match_id"]).array), sat)
+        else:
+            planned = judges if kind == "ballots" else len(rows)
         status = rows["status"].fillna("unknown")
         if "value" in rows:
             status = status.where(status.isin(READ) | rows["value"].isna(), status + " (value kept)")
-        lost = status[~status.isin(["finished", *READ])].value_counts()
-        found.append(Lost(kind, len(rows), {str(name): int(n) for name, n in lost.items()}))
+        lost = status[~status.isin(["finished", *READ])].replace("planned", "never started").value_counts()
+        missing = {str(name): int(n) for name, n in lost.items()}
+        if planned > len(rows):
+            missing["never asked"] = planned - len(rows)
+        found.append(Lost(kind, max(planned, len(rows)), missing))
     return [lost for lost in found if lost.planned]
+
+
+def _asked(rows: pd.DataFrame, sat: pd.DataFrame) -> int:
+    """How many there would be if every seat that was asked in a phase of a condition had been, in all of its matches."""
+    keys = [key for key in ("condition", "phase", "audience") if key in rows]
+    return sum(
+        int(((sat["condition"] == key[0]) & sat["seat"].isin(list(of["seat"].unique()))).sum())
+        for key, of in rows.groupby(keys)
+    )
 
 
 def missing(shown: Shown) -> Drawn | Absent:

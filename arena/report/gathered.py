@@ -16,7 +16,7 @@ from arena.stats.beliefs import NEEDED, Beliefs, beliefs, conditions
 from arena.types import READ
 
 COLUMNS = NEEDED | {
-    "matches": [*NEEDED["matches"], "topic", "started_at"],
+    "matches": [*NEEDED["matches"], "topic"],
     "calls": [*NEEDED["calls"], "cached_tokens"],
     "utterances": [*NEEDED["utterances"], "status"],
 }
@@ -87,9 +87,17 @@ def gather(folders: Sequence[Path]) -> Gathered:
 def _settings(folder: Path) -> tuple[Mapping[str, Any], str | None]:
     manifest, experiment = folder / "manifest.json", folder / "experiment.yaml"
     return (
-        json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {},
+        _manifest(manifest) if manifest.is_file() else {},
         experiment.read_text(encoding="utf-8") if experiment.is_file() else None,
     )
+
+
+def _manifest(path: Path) -> Mapping[str, Any]:
+    """What a manifest says; that it cannot be read, where it cannot."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        return {"unreadable": f"{path.name}: {problem}"}
 
 
 # ------------------------------------------------------------------ one debate to read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,12 @@ def about(gathered: Gathered) -> str:
     matches, seats = gathered.tables["matches"], gathered.tables["seats"]
     judge = seats["role"] == "judge"
     judges = int(seats.loc[judge, "model"].nunique())
-    decided = f", decided by {count(judges, 'judges')}" if judges else ""
+    finished = int((matches["status"] == "finished").sum())
+    ruled = int(matches["winner"].notna().sum())
+    decided = f"; {count(judges, 'judges')} decided {ruled:,} of them" if judges else ""
+    planned = f" ({len(matches) - finished:,} more were planned)" if finished < len(matches) else ""
     return (
-        f"{count(len(matches), 'debates')} between {count(int(seats.loc[~judge, 'model'].nunique()), 'models')} "
+        f"{count(finished, 'debates')}{planned} between {count(int(seats.loc[~judge, 'model'].nunique()), 'models')} "
         f"on {count(int(matches['topic_id'].nunique()), 'motions')}{decided}."
     )
 
@@ -53,7 +57,12 @@ def cards(gathered: Gathered, records: Sequence[Record]) -> list[Card]:
         for name in gathered.conditions
         if name in gathered.believed
     ]
-    made.append(Card("Between conditions", tuple(_differences(records))))
+    made += [
+        Card(name, tuple(_leaning(gathered, name, _Of(records, name))))
+        for name in gathered.conditions
+        if name not in gathered.believed
+    ]
+    made.append(Card("Between conditions", tuple(_differences(gathered.conditions, records))))
     made.append(Card("What is missing", tuple(_missing(gathered))))
     return [card for card in made if card.said]
 
@@ -79,30 +88,34 @@ def _findings(gathered: Gathered, held: Beliefs, of: _Of) -> Iterator[Said]:
     opening = of("opening_overconfidence", contrast=None)
     if opening and opening.estimate is not None:
         how = {1: "too sure", -1: "too unsure", 0: "about as sure as they should be"}[_side(opening, 0)]
-        stated = value(0.5 + opening.estimate, "percent")
+        even = 1 / len(held.sides)
+        stated = value(even + opening.estimate, "percent")
         yield Said(
             value(opening.estimate, "points"),
-            f"Debaters opened {how}: on average they gave themselves a chance of {stated} to win. Exactly one side wins, so it "
-            "should average 50\u00a0%.",
+            f"Debaters opened {how}: on average they gave themselves a chance of {stated} to win. Exactly one side wins, so "
+            f"over all sides it should average {value(even, 'percent')}.",
             rests_on(opening, "points"),
         )
     rise, ended = of("escalation", contrast=f"{first}->{last}"), of("confidence", phase=last, contrast=None)
     if rise and rise.estimate is not None:
         how = {1: "surer than", -1: "less sure than", 0: "about as sure as"}[_side(rise, 0)]
         at = f", at {value(ended.estimate, 'percent')}" if ended else ""
-        moral = " Both sides of a debate cannot rightly gain." if _side(rise, 0) == 1 else ""
-        yield Said(value(rise.estimate, "points"), f"They ended {how} they began{at}.{moral}", rests_on(rise, "points"))
+        moral = " On average, the sides of a debate cannot rightly all gain." if _side(rise, 0) == 1 else ""
+        text = f"By the {_phase(last)} they were {how} they began{at}.{moral}"
+        yield Said(value(rise.estimate, "points"), text, rests_on(rise, "points"))
     both = of("mutual_overconfidence", phase=last, threshold=">0.75")
     if both and both.estimate is not None and both.n:
         yield Said(
             f"{round(both.estimate * both.n):,} of {both.n:,}",
-            "debates ended with both sides above 75\u00a0%." + (" Both cannot win." if both.estimate else ""),
+            f"debates had both sides above 75\u00a0% at the {_phase(last)}."
+            + (" Both cannot win." if both.estimate else ""),
             f"{value(both.estimate, 'percent')} {rests_on(both, 'percent')}",
         )
     if loss := of("dutch_book_loss", phase=last):
         yield Said(
             value(loss.estimate, "stakes"),
-            "is what a bookmaker who takes both sides’ bets at their own odds is sure to win from each debate.",
+            "is what a bookmaker who takes both sides’ bets at their own odds is sure to win from a debate, on average, where "
+            "each bet is for one stake.",
             rests_on(loss, "stakes"),
         )
     shading = of("shading", phase=last)
@@ -110,43 +123,52 @@ def _findings(gathered: Gathered, held: Beliefs, of: _Of) -> Iterator[Said]:
         how = {1: "more than", -1: "less than", 0: "about what"}[_side(shading, 0)]
         yield Said(
             value(shading.estimate, "points"),
-            f"In public they claimed {how} they said in private, at the end.",
+            f"In public they claimed {how} they said in private, at the {_phase(last)}.",
             rests_on(shading, "points"),
         )
-    if (brier := of("brier", phase=last)) and brier.estimate is not None:
+    if len(held.sides) == 2 and (brier := of("brier", phase=last)) and brier.estimate is not None:
         how = {1: "worse than", -1: "better than", 0: "about as good as"}[_side(brier, 0.25)]
         yield Said(
             value(brier.estimate, "plain"),
-            f"is their Brier score against the verdicts: {how} always saying 50\u00a0%, which gives 0.25 (0 is perfect).",
+            f"is the mean squared error of their chances against the verdicts (Brier score): {how} always saying 50\u00a0%, "
+            "which gives 0.25. 0 is perfect.",
             rests_on(brier, "plain"),
         )
-    if share := of("judge_side_share", contrast=held.sides[-1]):
-        yield Said(
-            value(share.estimate, "percent"),
-            f"of the ballots went to the {held.sides[-1]}; judges without a lean give 50\u00a0% over balanced debates."
-            f"{_won(gathered, held)}",
-            rests_on(share, "percent"),
-        )
+    yield from _leaning(gathered, held.condition, of)
 
 
-def _won(gathered: Gathered, held: Beliefs) -> str:
+def _leaning(gathered: Gathered, condition: str, of: _Of) -> Iterator[Said]:
+    share = of("judge_side_share")
+    if share is None:
+        return
     matches = gathered.tables["matches"]
-    winners = matches.loc[matches["condition"] == held.condition, "winner"].dropna()
-    if not len(winners):
-        return ""
-    won = int((winners == held.sides[-1]).sum())
-    return f" The {held.sides[-1]} won {won:,} of {count(len(winners), 'debates')} that were decided."
+    winners = matches.loc[matches["condition"] == condition, "winner"].dropna()
+    won = int((winners == share.contrast).sum())
+    ruled = f" Of {count(len(winners), 'decided debates')} it won {won:,}." if len(winners) else ""
+    yield Said(
+        value(share.estimate, "percent"),
+        f"of the ballots went to the {share.contrast}; judges without a lean give 50\u00a0% over balanced debates.{ruled}",
+        rests_on(share, "percent"),
+    )
 
 
-def _differences(records: Sequence[Record]) -> Iterator[Said]:
+def _phase(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _differences(names: Sequence[str], records: Sequence[Record]) -> Iterator[Said]:
+    pairs = {f"{a}-{b}": f"{a} minus {b}" for a, b in combinations(names, 2)}
     for record in records:
         if record.statistic == "escalation_difference" and record.estimate is not None and record.contrast:
-            # Conditions' own names may hold a hyphen; only the sentence is affected.
-            minus = record.contrast.replace("-", " minus ", 1)
             paired = ", paired by motion and pairing" if (record.test or "").startswith("paired") else ""
+            left = (
+                f"; {count(record.missing, 'debates')} without a counterpart or a confidence left out"
+                if record.missing
+                else ""
+            )
             yield Said(
                 value(record.estimate, "points"),
-                f"difference in escalation, {minus}{paired}.",
+                f"difference in escalation, {pairs.get(record.contrast, record.contrast)}{paired}{left}.",
                 rests_on(record, "points"),
             )
 

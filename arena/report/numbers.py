@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -62,21 +62,24 @@ def rendered(records: Sequence[Record], *, whole: bool = False, tests: bool = Tr
 
 def headlines(records: Sequence[Record]) -> list[Record]:
     """The records that say the most, single models and earlier phases aside."""
-    last = {record.condition: record.phase for record in records if record.statistic == "confidence"}
-    return [record for record in records if _headline(record, last)]
+    phases: dict[str | None, list[str | None]] = {}
+    for record in records:
+        if record.statistic == "confidence" and record.model is None:
+            phases.setdefault(record.condition, []).append(record.phase)
+    return [record for record in records if _headline(record, phases.get(record.condition, [None]))]
 
 
-def _headline(record: Record, last: Mapping[str | None, str | None]) -> bool:
+def _headline(record: Record, phases: Sequence[str | None]) -> bool:
     if record.statistic not in HEADLINES or (record.model and not record.statistic.startswith(("judge", "alignment"))):
-        return False
-    if record.statistic in LAST_ONLY and record.phase != last.get(record.condition):
         return False
     said = record.contrast or ""
     if record.statistic == "matches":
         return said != "finished"
-    aside = said in ("as stated", "equal mass", "maximum") or "by debate and model" in said
-    transition = record.statistic == "escalation" and not said.startswith("opening->closing") and "->" in said
-    return not aside and not (transition and record.convention == "default")
+    if record.statistic in LAST_ONLY and record.phase != phases[-1]:
+        return False
+    if record.statistic == "escalation" and record.convention == "default":
+        return said == f"{phases[0]}->{phases[-1]}"
+    return not (said in ("as stated", "equal mass", "maximum") or "by debate and model" in said)
 
 
 def _table(condition: str | None, records: Sequence[Record], tests: bool) -> Table:

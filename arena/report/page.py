@@ -43,6 +43,8 @@ def write(runs: Sequence[Path], folder: Path) -> Report:
     records = ours.records(gathered.tables)
     shown = Shown(gathered.conditions, gathered.tables, records, gathered.believed)
     drawn = figures.figures(shown)
+    # All is made before anything is written, so that page and figures are of one time.
+    made = rendered(gathered, records, drawn)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for figure in drawn:
@@ -54,7 +56,7 @@ def write(runs: Sequence[Path], folder: Path) -> Report:
             files.append(path)
     page = folder / "report.html"
     unfinished = folder / ".report.html"
-    unfinished.write_text(rendered(gathered, records, drawn), encoding="utf-8")
+    unfinished.write_text(made, encoding="utf-8")
     unfinished.replace(page)
     return Report(page, tuple(files), tuple(figure.why for figure in drawn if isinstance(figure, Absent)))
 
@@ -110,8 +112,12 @@ def _simulated(source: Source, gathered: Gathered) -> set[str]:
     """The models of a run that are none."""
     if source.experiment is None:
         return set()
-    providers: Mapping[str, Any] = yaml.safe_load(source.experiment).get("provider", {})
-    none = {name for name, settings in providers.items() if settings.get("api") == "simulated"}
+    try:
+        settings: Any = yaml.safe_load(source.experiment)
+        providers: Mapping[str, Any] = settings["provider"]
+    except (yaml.YAMLError, TypeError, KeyError):
+        return set()  # the page shows the file as it is
+    none = {name for name, of in providers.items() if of.get("api") == "simulated"}
     return {str(model) for model in set(gathered.tables["seats"]["model"]) if str(model).partition("/")[0] in none}
 
 
@@ -136,7 +142,7 @@ def _cells(record: Record) -> dict[str, Any]:
     of = ", ".join(filter(None, (record.phase, record.contrast, record.threshold, record.model)))
     counted = record.statistic in numbers.COUNTS
     return {
-        "title": named.title, "name": record.statistic, "meaning": named.meaning, "of": of,
+        "title": named.title, "meaning": named.meaning, "of": of,
         "estimate": numbers.number(record.estimate, record.statistic) if counted else words.value(record.estimate, unit),
         "interval": words.interval(record, unit), "n": f"{record.n or 0:,}", "p": words.p_value(record.p),
         "missing": f"{record.missing:,}" if record.missing else "", "test": record.test or "",

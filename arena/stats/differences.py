@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +32,14 @@ def difference(a: Beliefs, b: Beliefs, in_a: NDArray[np.float64], in_b: NDArray[
         used = sum(len(cells_a[cell]) + len(cells_b[cell]) for cell in common)
         test = f"paired t over {len(common)} topics and pairings, no difference"
         return replace(clustered_mean(differences, np.arange(len(common)), test=test), n=used)
-    x, y = in_a[np.isfinite(in_a)], in_b[np.isfinite(in_b)]
+    x, y = (np.round(values[np.isfinite(values)], 12) for values in (in_a, in_b))
     if min(x.size, y.size) < 2 or np.ptp(x) + np.ptp(y) == 0:
         return made(x.mean() - y.mean() if x.size and y.size else None, n=x.size + y.size)
-    tested: Any = stats.ttest_ind(x, y, equal_var=False)
-    low, high = tested.confidence_interval(LEVEL)
+    with warnings.catch_warnings():
+        # One of the two may be without spread; the other's is then the difference's.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        tested: Any = stats.ttest_ind(x, y, equal_var=False)
+        low, high = tested.confidence_interval(LEVEL)
     t, p = outcome(tested)
     test = "Welch's t over debates, no difference"
     return made(x.mean() - y.mean(), low, high, n=x.size + y.size, test=test, statistic=t, p=p)

@@ -52,6 +52,8 @@ def _counts(
     name: str, rows: pd.DataFrame, read: pd.Series[bool], asked: int, audience: str | None, where: dict[str, Any]
 ) -> Iterator[Record]:
     """How many were read, and all by status; the match of what has no row was not played that far."""
+    stands = ~rows.duplicated([name for name in ("match_id", "seat", "judge", "ballot") if name in rows], keep="last")
+    rows, read = rows[stands], read[stands]
     count = int(read.sum())
     yield record(f"{name}_read", made(count, n=asked), **where, contrast=audience, missing=asked - count)
     statuses = {str(status): int(n) for status, n in sorted(rows["status"].value_counts().items())}

@@ -25,7 +25,6 @@ from arena.stats.multiplicity import holm
 from arena.stats.record import Record
 from arena.stats.record import ours as record
 
-EVEN = 0.5
 THRESHOLDS = (">0.5", ">0.75", ">=0.75")
 PULLED = 0.005
 """How near to 0 and 1 a confidence may come before its logit is taken: half a percentage point."""
@@ -69,14 +68,14 @@ def _confidence(held: Beliefs) -> Iterator[Record]:
             estimate = bounded(_mean(part, c, seats))
             yield record("confidence", estimate, **at, missing=len(part.debates) - estimate.n)
             yield from missing.worst_case(np.where(seats, c, np.nan), int(seats.sum()), at)
-    opening = held.phases[0]
+    opening, even = held.phases[0], 1 / len(held.sides)
     yield from _by_model(
         held,
         "opening_overconfidence",
-        lambda part, seats: _mean(part, part.at(opening) - EVEN, seats, "mean confidence = 0.5"),
+        lambda part, seats: _mean(part, part.at(opening) - even, seats, f"mean confidence = {even:.3g}"),
         phase=opening,
     )
-    yield from _two_way(held, "opening_overconfidence", held.at(opening) - EVEN, phase=opening)
+    yield from _two_way(held, "opening_overconfidence", held.at(opening) - even, phase=opening)
 
 
 Measure = Callable[[Beliefs, Seats], Estimate]
@@ -130,7 +129,7 @@ def _escalation(held: Beliefs) -> Iterator[Record]:
         yield from _two_way(held, "escalation", held.at(after) - held.at(before), contrast=contrast)
         yield from _by_model(held, "escalation_logit", logits, contrast=contrast)
     if len(held.phases) > 1:
-        estimate = escalation_per_round(held.c, held.models)
+        estimate = escalation_per_round(held.c[:, held.asked], held.models[:, held.asked])
         lost = len(held.debates) - estimate.n
         yield record("escalation_per_round", estimate, condition=held.condition, missing=lost)
 
@@ -147,7 +146,7 @@ def _logit_rise(held: Beliefs, before: str, after: str) -> tuple[Floats, int]:
 
 
 def _pairs(held: Beliefs, thresholds: Sequence[str]) -> Iterator[Record]:
-    if len(held.sides) != 2:
+    if len(held.sides) != 2 or not held.asked.all():
         return
     for phase in held.phases:
         c = held.at(phase)
