@@ -119,7 +119,7 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def read_table(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read one of a run's tables, or some columns of it. What an older run has not is empty.
+    """Read one of a run's tables, or some columns of it. What an older run has not is empty; a row of its calls is one call.
 
     Raises `FileNotFoundError`, and pyarrow's errors for a file that is no table.
     """
@@ -130,9 +130,9 @@ def read_table(folder: Path, name: str, columns: Sequence[str] | None = None) ->
         there = set(pq.read_schema(path).names)
         wanted = [column for column in columns or COLUMNS[name] if column in there]
         table = pd.read_parquet(path, columns=wanted)
-    return table.reindex(columns=list(columns or COLUMNS[name])).astype(  # pyright: ignore
-        {column: COLUMNS[name][column] for column in columns or COLUMNS[name]}
-    )
+    wanted = {column: COLUMNS[name][column] for column in columns or COLUMNS[name]}
+    table = table.reindex(columns=list(wanted)).astype(wanted)  # pyright: ignore
+    return table.fillna({"calls": 1}) if name == "calls" and "calls" in wanted else table
 
 
 def labels(folders: Sequence[Path]) -> list[str]:

@@ -17,6 +17,8 @@ examples:
   arena plan experiment=two_llms_debate/cross_model         what it would cost, calling nothing
   arena resume runs/NAME                                    go on with a run that was stopped
   arena log show runs/NAME MATCH                            read a debate
+  arena stats runs/NAME                                     the numbers
+  arena report runs/NAME                                    a page of findings and figures
 """
 
 

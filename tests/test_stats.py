@@ -35,7 +35,7 @@ def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs: one with private and public confidence and judges, one of self-debates without."""
+    """Three runs: one with private and public confidence and judges, one of self-debates, one more of pairs, both without."""
     from arena.main import command
 
     folder = tmp_path_factory.mktemp("runs")
@@ -44,6 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (
         command(["run", "name=self", "topics.limit=4", "schedule=self", "judge=none", "condition=copies", *where]) == 0
     )
+    assert command(["run", "name=third", "topics.limit=4", "seed=1", "condition=third", "judge=none", *where]) == 0
     return folder
 
 
@@ -198,7 +199,7 @@ def test_matches_that_were_never_played_are_missing_everywhere(arena: Arena, run
         assert only(found, name, phase="closing", model=None)["missing"] >= 3
     assert only(found, "confidences_read", phase="closing", contrast="private")["missing"] == 6
     assert only(found, "judge_agreement", contrast="between")["missing"] == 3
-    assert "planned" in arena("stats", stopped).out
+    assert "planned" in [line.split()[1] for line in arena("stats", stopped).lines if line.startswith("  matches ")]
 
 
 def test_a_run_on_which_nothing_was_said_has_counts_alone(arena: Arena, runs: Path, tmp_path: Path) -> None:
@@ -269,6 +270,57 @@ def test_what_stands_there_twice_counts_once_and_is_said(arena: Arena, runs: Pat
     found = records(arena, twice)
     assert only(found, "confidences_read", phase="closing")["missing"] == 0
     assert only(found, "confidences", phase="closing", contrast="stated again: the last one counts")["estimate"] > 0
+
+
+def test_a_side_that_is_never_asked_makes_no_pair_and_is_no_loss(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    one = shutil.copytree(runs / "self", tmp_path / "one")
+    table = pd.read_parquet(one / "tables" / "confidences.parquet")
+    table[table["seat"] == "proposition"].to_parquet(one / "tables" / "confidences.parquet")
+    found = records(arena, one)
+    assert not {"pair_sum", "mutual_overconfidence"} & {r["statistic"] for r in found}
+    assert only(found, "escalation_per_round")["missing"] == 0
+    assert only(found, "confidence", phase="closing", model=None)["missing"] == 0
+
+
+def test_tests_that_are_read_together_are_corrected_and_say_so(arena: Arena, runs: Path) -> None:
+    found = records(arena, runs / "both", runs / "self")
+    for name in ("escalation", "opening_overconfidence", "overconfidence", "judge_side_share", "shading"):
+        each = [r for r in found if r["statistic"] == name and r["model"] and r["p"] is not None]
+        assert each
+        assert all("Holm over" in r["test"] for r in each), name
+    three = records(arena, runs / "both", runs / "self", runs / "third")
+    assert {
+        r["p"] is None or "Holm over 3" in r["test"] for r in three if r["statistic"] == "condition_difference"
+    } == {True}
+
+
+def test_of_few_phases_the_headline_is_from_the_first_to_the_last(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    short = shutil.copytree(runs / "self", tmp_path / "short")
+    table = pd.read_parquet(short / "tables" / "confidences.parquet")
+    table[table["phase"] != "closing"].to_parquet(short / "tables" / "confidences.parquet")
+    assert "opening->rebuttal" in arena("stats", short).out
+
+
+def test_what_an_older_run_did_not_count_is_one_call_a_row(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(runs / "self", tmp_path / "old")
+    pd.read_parquet(old / "tables" / "calls.parquet").drop(columns="calls").to_parquet(old / "tables" / "calls.parquet")
+    assert records(arena, old) == records(arena, runs / "self")
+
+
+def test_the_study_dropped_zeros_in_debates_of_four_rounds_alone(arena: Arena, runs: Path, tmp_path: Path) -> None:
+    """arXiv:2505.19184 keeps them in its other conditions."""
+    three = shutil.copytree(runs / "self", tmp_path / "three")
+    table = pd.read_parquet(three / "tables" / "confidences.parquet")
+    first = table.index[(table["phase"] == "closing")][0]
+    table.loc[first, "value"] = 0.0
+    table.to_parquet(three / "tables" / "confidences.parquet")
+    four = shutil.copytree(three, tmp_path / "four")
+    extra = table[table["phase"] == "rebuttal"].assign(phase="rebuttal_2", round=3)
+    later = table.assign(round=table["round"].where(table["phase"] != "closing", 4))
+    pd.concat([later, extra]).to_parquet(four / "tables" / "confidences.parquet")
+    for folder, dropped in ((three, 0), (four, 1)):
+        found = records(arena, folder, "--convention", "published")
+        assert only(found, "confidence", phase="closing", model=None)["missing"] == dropped
 
 
 def test_one_match_is_enough(arena: Arena, tmp_path: Path) -> None:

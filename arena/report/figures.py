@@ -25,7 +25,9 @@ from arena.stats import beliefs, calibration
 from arena.stats.beliefs import Beliefs
 from arena.stats.calibration import ReliabilityBin
 from arena.stats.estimate import LEVEL
-from arena.stats.record import Record
+from arena.stats.missing import NEVER, Count, ballots_planned, by_phase, standing
+from arena.stats.missing import count as count_of
+from arena.stats.record import Record, find
 from arena.types import READ
 
 MOST_MODELS = 24
@@ -55,11 +57,8 @@ class Shown:
 
     def find(self, statistic: str, **where: Any) -> Record | None:
         """The record of a statistic. What is not said must be None, the phase aside."""
-        wanted = {"condition": None, "contrast": None, "model": None, "threshold": None} | where
-        for record in self.records:
-            if record.statistic == statistic and all(getattr(record, key) == value for key, value in wanted.items()):
-                return record if record.estimate is not None else None
-        return None
+        unsaid = {"condition": None, "contrast": None, "model": None, "threshold": None}
+        return find(self.records, statistic=statistic, **unsaid | where)
 
     def keys(self, conditions: Sequence[str]) -> tuple[tuple[str, Ink, str], ...]:
         """A legend, where there is anything to tell apart."""
@@ -450,38 +449,31 @@ class Lost:
 
 
 def losses(tables: Mapping[str, pd.DataFrame]) -> list[Lost]:
-    """Debates, speeches, confidences and ballots."""
-    matches, seats, said = tables["matches"], tables["seats"], tables["utterances"]
-    kinds = {
-        "debates": matches, "speeches": said[said["part"] == "speech"],
-        "confidences": tables["confidences"], "ballots": tables["verdicts"],
-    }  # fmt: skip
-    condition = matches.set_index("match_id")["condition"]
-    sat = seats.assign(condition=condition.reindex(seats["match_id"]).array)
-    judges = int((seats["role"] == "judge").sum())
-    found: list[Lost] = []
-    for kind, rows in kinds.items():
-        if kind in ("speeches", "confidences"):
-            planned = _asked(rows.assign(condition=condition.reindex(rows["match_id"]).array), sat)
-        else:
-            planned = judges if kind == "ballots" else len(rows)
-        status = rows["status"].fillna("unknown")
-        if "value" in rows:
-            status = status.where(status.isin(READ) | rows["value"].isna(), status + " (value kept)")
-        lost = status[~status.isin(["finished", *READ])].replace("planned", "never started").value_counts()
-        missing = {str(name): int(n) for name, n in lost.items()}
-        if planned > len(rows):
-            missing["never asked"] = planned - len(rows)
-        found.append(Lost(kind, max(planned, len(rows)), missing))
-    return [lost for lost in found if lost.planned]
+    """Debates, speeches, confidences and ballots, as `arena.stats.missing` counts them."""
+    counted: dict[str, list[Count]] = {"debates": [], "speeches": [], "confidences": [], "ballots": []}
+    for of in beliefs.split(tables).values():
+        counted["debates"].append(count_of(of["matches"].replace({"status": {"planned": "never started"}}), 0))
+        counted["ballots"].append(count_of(of["verdicts"], ballots_planned(of)))
+        speeches = of["utterances"].query("part == 'speech'")
+        for kind, said in (("speeches", speeches), ("confidences", _kept(standing(of["confidences"])))):
+            counted[kind] += [count_of(rows, planned) for _, _, rows, planned in by_phase(said, of["seats"])]
+    lost = (_lost(kind, counts) for kind, counts in counted.items())
+    return [one for one in lost if one.planned]
 
 
-def _asked(rows: pd.DataFrame, sat: pd.DataFrame) -> int:
-    """How many there would be if every seat that was asked in a phase of a condition had been, in all of its matches."""
-    keys = [key for key in ("condition", "phase", "audience") if key in rows]
-    return sum(
-        int(((sat["condition"] == key[0]) & sat["seat"].isin(list(of["seat"].unique()))).sum())
-        for key, of in rows.groupby(keys)
+def _lost(kind: str, counts: Sequence[Count]) -> Lost:
+    reasons = Counter[str]()
+    for one in counts:
+        reasons.update({status: n for status, n in one.statuses.items() if status not in ("finished", *READ)})
+    missing = dict(sorted(reasons.items(), key=lambda reason: (reason[0] == NEVER, -reason[1])))
+    return Lost(kind, sum(one.planned for one in counts), missing)
+
+
+def _kept(confidences: pd.DataFrame) -> pd.DataFrame:
+    """With a word where a value stands though it could not be read: some imports have them."""
+    status = confidences["status"]
+    return confidences.assign(
+        status=status.where(status.isin(READ) | confidences["value"].isna(), status + " (value kept)")
     )
 
 
@@ -538,12 +530,10 @@ def cost(shown: Shown) -> Drawn | Absent:
 def by_model(calls: pd.DataFrame) -> pd.DataFrame:
     """A row a model, the largest first: calls, tokens, US dollars, calls without a price. Calls under way are left out."""
     spent = calls[calls["status"] != "in_flight"]
-    number = spent["calls"].fillna(1)
-    spent = spent.assign(
-        number=number, unpriced=number.where(spent["cost_usd"].isna() & spent["input_tokens"].notna(), 0)
-    )
+    unpriced = spent["calls"].where(spent["cost_usd"].isna() & spent["input_tokens"].notna(), 0)
+    spent = spent.assign(unpriced=unpriced)
     columns = {
-        "number": "calls", "input_tokens": "input", "cached_tokens": "cached", "output_tokens": "output", "cost_usd": "cost",
+        "calls": "calls", "input_tokens": "input", "cached_tokens": "cached", "output_tokens": "output", "cost_usd": "cost",
         "unpriced": "unpriced",
     }  # fmt: skip
     summed = spent.groupby("model")[list(columns)].sum().rename(columns=columns)

@@ -18,7 +18,7 @@ from arena.types import READ
 COLUMNS = NEEDED | {
     "matches": [*NEEDED["matches"], "topic"],
     "calls": [*NEEDED["calls"], "cached_tokens"],
-    "utterances": [*NEEDED["utterances"], "status"],
+    "utterances": [*NEEDED["utterances"], "phase", "audience", "status"],
 }
 """Columns that are read; long texts are not among them."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from arena.report.figures import losses
 from arena.report.gathered import Gathered
 from arena.report.words import count, listed, rests_on, value
 from arena.stats.beliefs import Beliefs
-from arena.stats.record import Record
+from arena.stats.record import Record, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ def about(gathered: Gathered) -> str:
 def cards(gathered: Gathered, records: Sequence[Record]) -> list[Card]:
     """The findings that the records allow: a card a condition, one of differences, one of what is missing."""
     made = [
-        Card(name, tuple(_findings(gathered, gathered.believed[name], _Of(records, name))))
+        Card(name, tuple(_findings(gathered, gathered.believed[name], _of(records, name))))
         for name in gathered.conditions
         if name in gathered.believed
     ]
     made += [
-        Card(name, tuple(_leaning(gathered, name, _Of(records, name))))
+        Card(name, tuple(_leaning(gathered, name, _of(records, name))))
         for name in gathered.conditions
         if name not in gathered.believed
     ]
@@ -67,23 +66,18 @@ def cards(gathered: Gathered, records: Sequence[Record]) -> list[Card]:
     return [card for card in made if card.said]
 
 
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """The records of a condition."""
-
-    records: Sequence[Record]
-    condition: str
-
-    def __call__(self, statistic: str, **where: Any) -> Record | None:
-        """The one that was asked for, if it has an estimate; single models aside."""
-        wanted = {"condition": self.condition, "model": None} | where
-        for record in self.records:
-            if record.statistic == statistic and all(getattr(record, key) == is_ for key, is_ in wanted.items()):
-                return record if record.estimate is not None else None
-        return None
+Of = Callable[..., Record | None]
+"""`of("pair_sum", phase="closing")`: a record of a condition, single models aside."""
 
 
-def _findings(gathered: Gathered, held: Beliefs, of: _Of) -> Iterator[Said]:
+def _of(records: Sequence[Record], condition: str) -> Of:
+    def of(statistic: str, **where: str | None) -> Record | None:
+        return find(records, statistic=statistic, condition=condition, model=None, **where)
+
+    return of
+
+
+def _findings(gathered: Gathered, held: Beliefs, of: Of) -> Iterator[Said]:
     first, last = held.phases[0], held.phases[-1]
     opening = of("opening_overconfidence", contrast=None)
     if opening and opening.estimate is not None:
@@ -137,7 +131,7 @@ def _findings(gathered: Gathered, held: Beliefs, of: _Of) -> Iterator[Said]:
     yield from _leaning(gathered, held.condition, of)
 
 
-def _leaning(gathered: Gathered, condition: str, of: _Of) -> Iterator[Said]:
+def _leaning(gathered: Gathered, condition: str, of: Of) -> Iterator[Said]:
     share = of("judge_side_share")
     if share is None:
         return

@@ -13,17 +13,10 @@ from arena.report.transcript import inert
 from arena.stats.record import Record
 
 COUNTS = (
-    "matches",
-    "confidences",
-    "ballots",
-    "matches_planned",
-    "confidences_read",
-    "ballots_read",
-    "input_tokens",
-    "output_tokens",
-)
-"""Statistics whose estimate is a count out of n."""
-
+    "matches", "confidences", "ballots", "readings", "matches_planned", "confidences_read", "ballots_read",
+    "input_tokens", "output_tokens",
+)  # fmt: skip
+"""Statistics whose estimate is a count."""
 
 HEADLINES = (
     "matches_planned", "matches", "confidences_read", "ballots_read", "confidence", "opening_overconfidence",
@@ -64,7 +57,7 @@ def headlines(records: Sequence[Record]) -> list[Record]:
     """The records that say the most, single models and earlier phases aside."""
     phases: dict[str | None, list[str | None]] = {}
     for record in records:
-        if record.statistic == "confidence" and record.model is None:
+        if record.statistic == "confidence" and record.model is None and record.phase is not None:
             phases.setdefault(record.condition, []).append(record.phase)
     return [record for record in records if _headline(record, phases.get(record.condition, [None]))]
 

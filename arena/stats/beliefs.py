@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 Tables = Mapping[str, pd.DataFrame]
 
 NEEDED: dict[str, list[str]] = {
-    "matches": ["match_id", "condition", "topic_id", "status", "decision", "winner"],
+    "matches": ["match_id", "condition", "topic_id", "status", "winner"],
     "seats": ["match_id", "seat", "role", "model"],
     "confidences": [
         "match_id", "condition", "round", "phase", "seat", "about", "audience", "elicitation", "value", "status", "flags",
     ],
     "verdicts": ["match_id", "judge", "model", "ballot", "choice", "probability", "order", "status"],
-    "utterances": ["match_id", "round", "phase", "seat", "part", "chars"],
+    "utterances": ["match_id", "seat", "part", "chars"],
     "calls": ["match_id", "calls", "seat", "model", "input_tokens", "output_tokens", "cost_usd", "status"],
     "readings": [
         "match_id", "round", "phase", "seat", "model", "reader", "reader_model", "ballot", "implied", "stated", "strategic",

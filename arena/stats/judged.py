@@ -222,10 +222,10 @@ def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
         return
     of_all = [(None, calls)]
     for model, rows in [*of_all, *calls.groupby("model")]:
-        made_calls = int(rows["calls"].fillna(1).sum())
+        made_calls = int(rows["calls"].sum())
         for name in ("input_tokens", "output_tokens", "cost_usd"):
             known = rows[rows[name].notna()]
-            n = int(known["calls"].fillna(1).sum())
+            n = int(known["calls"].sum())
             total = made(float(known[name].sum()) if n else None, n=n)
             who = None if model is None else str(model)
             yield record(name, total, condition=condition, model=who, missing=made_calls - n)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,53 +16,80 @@ from arena.stats.record import Record
 from arena.stats.record import ours as record
 from arena.types import READ
 
+NEVER = "never asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of something were planned, and what became of them."""
+
+    planned: int
+    statuses: Mapping[str, int]
+    """By status; `NEVER` is what has no row, its match not having been played that far."""
+
+
+def count(rows: pd.DataFrame, planned: int) -> Count:
+    """The rows of a table by status. There are no fewer planned than rows."""
+    statuses = {str(status): int(n) for status, n in sorted(rows["status"].fillna("unknown").value_counts().items())}
+    if planned > len(rows):
+        statuses[NEVER] = planned - len(rows)
+    return Count(max(planned, len(rows)), statuses)
+
+
+def standing(confidences: pd.DataFrame) -> pd.DataFrame:
+    """Of what a seat stated twice in a phase, the last."""
+    return confidences.drop_duplicates(["match_id", "phase", "audience", "seat"], keep="last")
+
+
+def by_phase(rows: pd.DataFrame, seats: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame, int]]:
+    """Audience, phase and rows of what seats say, and how many there would be had every seat that is asked then been asked
+    in all matches. `rows` and `seats` are of one condition."""
+    for (audience, phase), of in rows.groupby(["audience", "phase"], sort=False):
+        yield str(audience), str(phase), of, int(seats["seat"].isin(list(pd.unique(of["seat"]))).sum())
+
+
+def ballots_planned(tables: Tables) -> int:
+    """Every seat of a judge casts one."""
+    return int((tables["seats"]["role"] == "judge").sum())
+
 
 def records(tables: Tables, condition: str) -> Iterator[Record]:
     """The counts of one condition: matches planned and by status; confidences and ballots read, and by status.
 
     `estimate` is the count, `n` what was planned: a match that was not played lacks all of its own.
     """
-    matches, seats = tables["matches"], tables["seats"]
-    planned = len(matches)
-    yield record("matches_planned", made(planned, n=planned), condition=condition, missing=0)
-    for status, count in sorted(matches["status"].value_counts().items()):
-        yield record("matches", made(int(count), n=planned), condition=condition, contrast=str(status))
+    matches = count(tables["matches"], 0)
+    at: dict[str, Any] = {"condition": condition}
+    yield record("matches_planned", made(matches.planned, n=matches.planned), **at, missing=0)
+    for status, n in matches.statuses.items():
+        yield record("matches", made(n, n=matches.planned), **at, contrast=status)
     confidences = tables["confidences"]
     ours = (confidences["about"] == "own_side_wins") & (confidences["elicitation"] == "verbalised")
-    if len(other := confidences[~ours]):
-        for kind, rows in other.groupby(["about", "elicitation"], dropna=False):
-            said = f"about {kind[0]}, {kind[1]}: in no other number"
-            yield record("confidences", made(len(rows), n=len(confidences)), condition=condition, contrast=said)
+    for kind, rows in confidences[~ours].groupby(["about", "elicitation"], dropna=False):
+        said = f"about {kind[0]}, {kind[1]}: in no other number"
+        yield record("confidences", made(len(rows), n=len(confidences)), **at, contrast=said)
     confidences = confidences[ours]
     several = confidences["audience"].nunique() > 1
-    for (audience, phase), rows in confidences.groupby(["audience", "phase"], sort=False):
-        asked = int(seats["seat"].isin(list(pd.unique(rows["seat"]))).sum())
-        where: dict[str, Any] = {"condition": condition, "phase": str(phase)}
-        yield from _counts("confidences", rows, rows["value"].notna(), asked, str(audience) if several else None, where)
-        if again := int(rows.duplicated(["match_id", "seat"]).sum()):
-            yield record("confidences", made(again, n=asked), **where, contrast="stated again: the last one counts")
+    for audience, phase, rows, planned in by_phase(confidences, tables["seats"]):
+        stands, where = standing(rows), at | {"phase": phase}
+        found, read = count(stands, planned), int(stands["value"].notna().sum())
+        yield from _counts("confidences", found, read, audience if several else None, where)
+        if again := len(rows) - len(stands):
+            yield record(
+                "confidences", made(again, n=found.planned), **where, contrast="stated again: the last one counts"
+            )
         if flagged := int(rows["flags"].fillna("").ne("").sum()):
-            yield record("confidences", made(flagged, n=asked), **where, contrast="flagged")
-    ballots = tables["verdicts"]
-    asked = max(int((seats["role"] == "judge").sum()), len(ballots))
-    if asked:
-        yield from _counts("ballots", ballots, ballots["status"].isin(READ), asked, None, {"condition": condition})
+            yield record("confidences", made(flagged, n=found.planned), **where, contrast="flagged")
+    ballots = count(tables["verdicts"], ballots_planned(tables))
+    if ballots.planned:
+        yield from _counts("ballots", ballots, sum(ballots.statuses.get(status, 0) for status in READ), None, at)
 
 
-def _counts(
-    name: str, rows: pd.DataFrame, read: pd.Series[bool], asked: int, audience: str | None, where: dict[str, Any]
-) -> Iterator[Record]:
-    """How many were read, and all by status; the match of what has no row was not played that far."""
-    stands = ~rows.duplicated([name for name in ("match_id", "seat", "judge", "ballot") if name in rows], keep="last")
-    rows, read = rows[stands], read[stands]
-    count = int(read.sum())
-    yield record(f"{name}_read", made(count, n=asked), **where, contrast=audience, missing=asked - count)
-    statuses = {str(status): int(n) for status, n in sorted(rows["status"].value_counts().items())}
-    if asked > len(rows):
-        statuses["never asked"] = asked - len(rows)
-    for status, n in statuses.items():
+def _counts(name: str, found: Count, read: int, audience: str | None, where: dict[str, Any]) -> Iterator[Record]:
+    yield record(f"{name}_read", made(read, n=found.planned), **where, contrast=audience, missing=found.planned - read)
+    for status, n in found.statuses.items():
         said = ", ".join(filter(None, (audience, status)))
-        yield record(name, made(n, n=asked), **where, contrast=said)
+        yield record(name, made(n, n=found.planned), **where, contrast=said)
 
 
 def worst_case(values: NDArray[np.float64], planned: int, where: dict[str, Any]) -> Iterator[Record]:

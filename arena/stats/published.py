@@ -294,7 +294,7 @@ def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
 
 def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
     calls = tables["calls"]
-    calls = calls[calls["status"] != "in_flight"].fillna({"calls": 1})
+    calls = calls[calls["status"] != "in_flight"]
     judge_seats = set(tables["seats"].loc[tables["seats"]["role"] == "judge", "seat"])
     for who, part in (
         ("debaters", calls[~calls["seat"].isin(judge_seats)]),

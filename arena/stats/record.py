@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
@@ -45,6 +46,12 @@ def record(convention: Convention, statistic: str, estimate: Estimate, **where: 
         statistic, convention, n=estimate.n, estimate=estimate.estimate, low=estimate.low, high=estimate.high,
         test=estimate.test, statistic_value=estimate.statistic, p=estimate.p, **where,
     )  # fmt: skip
+
+
+def find(records: Iterable[Record], **where: Any) -> Record | None:
+    """The first record with these fields; None where there is none, or it has no estimate."""
+    found = next((r for r in records if all(getattr(r, name) == value for name, value in where.items())), None)
+    return found if found is not None and found.estimate is not None else None
 
 
 ours = partial(record, "default")

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr
 
+from arena.stats.preset import Preset
+
 Floats = NDArray[np.float64]
 
 
-class Process(Protocol):
-    """The parameters of a simulated seat, in log-odds unless said otherwise: what a preset of the provider holds."""
-
-    @property
-    def opening(self) -> float: ...
-    @property
-    def drift(self) -> float: ...
-    @property
-    def acceleration(self) -> float: ...
-    @property
-    def sd_model(self) -> float: ...
-    @property
-    def sd_drift(self) -> float: ...
-    @property
-    def sd_seat(self) -> float: ...
-    @property
-    def sd_debate(self) -> float: ...
-    @property
-    def sd_step(self) -> float: ...
-    @property
-    def sd_report(self) -> float: ...
-    @property
-    def rounding(self) -> float:
-        """In percentage points; 0 states what is believed."""
-        ...
-
-    @property
-    def evidence(self) -> float | None:
-        """The scale of a round's evidence; a seat that has one is rational and ignores what stands above `sd_report`."""
-        ...
-
-
-Pair = tuple[Process, Process]
+Pair = tuple[Preset, Preset]
 
 
 def draw(
-    process: Process | Pair,
+    process: Preset | Pair,
     debates: int,
     rounds: int,
     rng: np.random.Generator,
@@ -61,7 +30,7 @@ def draw(
 
 
 def beliefs(
-    process: Process | Pair,
+    process: Preset | Pair,
     debates: int,
     rounds: int,
     rng: np.random.Generator,
@@ -109,7 +78,7 @@ def beliefs(
     return held
 
 
-def stated(process: Process | Pair, log_odds: Floats, rng: np.random.Generator, *, shading: float = 0.0) -> Floats:
+def stated(process: Preset | Pair, log_odds: Floats, rng: np.random.Generator, *, shading: float = 0.0) -> Floats:
     """Confidences in [0, 1] that seats of these log-odds state, with their report noise and stochastic rounding.
 
     `shading` is added in log-odds, for what is stated in public. Draws are anew at each call: two statements of the
@@ -157,7 +126,7 @@ def _pace(acceleration: float, rounds: int) -> Floats:
     return np.array([1 - acceleration if t == 1 else 1 + acceleration for t in range(1, rounds)])
 
 
-def _pair(process: Process | Pair) -> Pair:
+def _pair(process: Preset | Pair) -> Pair:
     return process if isinstance(process, tuple) else (process, process)
 
 

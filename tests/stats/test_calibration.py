@@ -416,3 +416,10 @@ def published(folder: Path, rule: str, phase: str) -> Rows:
                     )
                     debates.append(number)
     return np.array(stated), np.array(came), np.array(debates)
+
+
+def test_draws_that_are_just_as_large_count_half() -> None:
+    """Of four statements of 0.5 six in sixteen draws hit exactly half: the smallest error there is, and not p = 1."""
+    found = calibration_errors(np.full(4, 0.5), np.array([1, 1, 0, 0]), np.arange(4), np.random.default_rng(0))
+    assert found["equal_width"].error.estimate == 0
+    assert found["equal_width"].error.p == pytest.approx(10 / 16 + 3 / 16, abs=0.05)

@@ -1,14 +1,12 @@
-"""Importing the published study: the data themselves where they are, files of its layout in words of ours everywhere."""
+"""Importing the published study: the data themselves where they are, files of its layout everywhere."""
 
 from __future__ import annotations
 
 import copy
 import csv
 import gzip
-import io
 import json
 import os
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -17,105 +15,20 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import Arena, files, in_process
+from commands import Arena, in_process
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from published_files import PHASES, SIDES, WORDS, ballot, clone, debate, judged, put, tokens, whys
 
 import arena
 from arena import frames
-from arena.imports import MOST_FILE, Imported, SourceError
+from arena.imports import Imported
 from arena.imports.llms_overconfidence import CONDITIONS, FLAGS, read
-
-SIDES = ("proposition", "opposition")
-PHASES = ("opening", "rebuttal", "closing")
-WORDS = "A speech in our own words, for tests, that is long enough to be none of the stubs. " * 5
-THOUGHTS = "Private reasoning in our own words, for tests, that is long enough to be no placeholder and not short. " * 2
 
 
 @pytest.fixture
 def run_arena(capsys: pytest.CaptureFixture[str]) -> Arena:
     return in_process(capsys)
-
-
-# ------------------------------------------------------------------ files of the study's layout
-
-
-def tokens(calls: int, failed: int = 0) -> dict[str, int]:
-    return {
-        "successful_calls": calls,
-        "failed_calls": failed,
-        "successful_completion_tokens": 100 * calls,
-        "successful_prompt_tokens": 1000 * calls,
-        "successful_total_tokens": 1100 * calls,
-        "failed_completion_tokens": 0,
-        "failed_prompt_tokens": 0,
-        "failed_total_tokens": 0,
-    }
-
-
-def debate(
-    kind: str = "private_bet", models: tuple[str, str] = ("lab/one", "lab/two:free"), motion: str = "We would test."
-) -> dict[str, Any]:
-    """A debate as the study's program writes it. Bets rise from 60 by ones in the order of speaking."""
-    phases = ("opening", "rebuttal_1", "rebuttal_2", "closing") if kind == "private_self_bet" else PHASES
-    turns = [(side, phase) for phase in phases for side in SIDES]
-    made: dict[str, Any] = {
-        "motion": {"topic_description": motion},
-        "debate_type": kind,
-        "path_to_store": "somewhere/else.json",
-        "proposition_model": models[0],
-        "opposition_model": models[1],
-        "prompts": {"first_speech_prompt": "Speak."},
-        "debator_bets": [
-            {"side": side, "speech_type": phase, "amount": 60 + n, "thoughts": f"{THOUGHTS}{n}"}
-            for n, (side, phase) in enumerate(turns)
-        ],
-    }
-    for side in SIDES:
-        made[f"{side}_output"] = {"side": side, "speeches": {phase: f"{WORDS}{side} {phase}" for phase in phases}}
-    if kind != "private_self_bet":  # the script of the longest debates counts nothing
-        made |= {"judge_models": [], "judge_results": [], "judge_token_counts": {}}
-        made["debator_token_counts"] = {model: tokens(6 // len(set(models))) for model in dict.fromkeys(models)}
-    return made
-
-
-def ballot(judge: str, winner: str, confidence: int) -> dict[str, Any]:
-    logic = f"<winnerName>{winner.capitalize()}</winnerName> <confidence>{confidence}</confidence> since it is a test"
-    return {"model": judge, "winner": winner, "confidence": confidence, "logic": logic}
-
-
-def judged(*ballots: dict[str, Any], **different: Any) -> dict[str, Any]:
-    calls = Counter(cast["model"] for cast in ballots)
-    counts = {model: tokens(n) for model, n in calls.items()}
-    return debate(**different) | {"judge_results": list(ballots), "judge_token_counts": counts}
-
-
-def put(folder: Path, name: str, content: Any) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return path
-
-
-def clone(folder: Path) -> Path:
-    """A clone with one debate of each condition."""
-    for n, kind in enumerate(CONDITIONS):
-        models = ("lab/one", "lab/two:free") if kind == "private_bet" else ("lab/one", "lab/one")
-        put(folder / "experiments", f"folder_{n}/debate_{n}_2025031{n}_101500.json", debate(kind, models))
-    put(folder, "config_data/topic_list.json", ["no debate, and no business of ours"])
-    put(folder, "experiments/log_files/self.log", b"no debate either")
-    put(folder, ".git/x.json", b"{")
-    return folder
-
-
-def packed(folder: Path, archive: Path, mode: str = "w:gz") -> Path:
-    with tarfile.open(archive, mode) as tar:  # pyright: ignore
-        tar.add(folder, arcname=folder.name)
-    return archive
-
-
-def whys(found: Imported) -> dict[str, str]:
-    return {one.file: one.why for one in found.left_out}
 
 
 # ------------------------------------------------------------------ the published data
@@ -609,46 +522,6 @@ def test_a_file_that_holds_no_labels_is_refused(run_arena: Arena, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-# ------------------------------------------------------------------ where it lies
-
-
-def test_a_clone_its_experiments_one_folder_and_archives_give_the_same(tmp_path: Path) -> None:
-    whole = clone(tmp_path / "clone")
-    expected = read(whole)
-    same = [
-        whole / "experiments",
-        packed(whole, tmp_path / "clone.tar", "w"),
-        packed(whole / "experiments", tmp_path / "experiments.tar.xz", "w:xz"),
-        packed(whole / "experiments", tmp_path / "experiments.tgz"),
-    ]
-    for path in same:
-        found = read(path)
-        assert found.digest == expected.digest
-        assert all(found.tables[name].equals(expected.tables[name]) for name in frames.COLUMNS), path
-    one = read(whole / "experiments" / "folder_3").tables["matches"]
-    assert one["condition"].tolist() == ["public_bets"]
-
-
-def test_the_digest_is_of_the_contents(tmp_path: Path) -> None:
-    put(tmp_path, "one/a.json", debate())
-    put(tmp_path, "two/b.json", debate())
-    put(tmp_path, "three/a.json", debate(motion="Another."))
-    one, two, three = (read(tmp_path / name).digest for name in ("one", "two", "three"))
-    assert one == two != three
-
-
-@pytest.mark.parametrize("path", ["nowhere", "empty", "words.txt", "empty.tar", "nothing.tar.gz"])
-def test_what_holds_no_debates_is_refused(run_arena: Arena, tmp_path: Path, path: str) -> None:
-    (tmp_path / "empty").mkdir()
-    put(tmp_path, "words.txt", b"words, no archive\n" * 100)
-    put(tmp_path, "nothing.tar.gz", b"")
-    packed(tmp_path / "empty", tmp_path / "empty.tar", "w")
-    said = run_arena("import", "llms-overconfidence", tmp_path / path, "-o", tmp_path / "run")
-    assert said.code == 2
-    assert path in said.err
-    assert not (tmp_path / "run").exists()
-
-
 # ------------------------------------------------------------------ what cannot be read
 
 
@@ -707,131 +580,6 @@ def test_names_that_differ_only_in_a_colon_are_duplicates(tmp_path: Path) -> Non
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     put(tmp_path, "a.json", b"\xef\xbb\xbf" + json.dumps(debate()).encode())
     assert len(read(tmp_path).tables["matches"]) == 1
-
-
-# ------------------------------------------------------------------ hostile archives
-
-
-def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as tar:  # pyright: ignore
-        good = json.dumps(debate()).encode()
-        info = tarfile.TarInfo("a/good.json")
-        info.size = len(good)
-        tar.addfile(info, io.BytesIO(good))
-        for info, data in members:
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def link(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, to
-    return info, b""
-
-
-def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
-    held = archive(
-        tmp_path / "a.tar",
-        link("a/link.json", "/etc/passwd"),
-        link("a/hard.json", "a/good.json", tarfile.LNKTYPE),
-        link("a/pipe.json", "", tarfile.FIFOTYPE),
-    )
-    found = read(held)
-    assert whys(found) == dict.fromkeys(["a/link.json", "a/hard.json", "a/pipe.json"], "it is a link or no plain file")
-    assert len(found.tables["matches"]) == 1
-
-
-def test_paths_out_of_the_archive_are_names_and_nothing_is_written(tmp_path: Path) -> None:
-    data = json.dumps(debate(motion="Another.")).encode()
-    held = archive(
-        tmp_path / "a.tar", (tarfile.TarInfo("../../evil.json"), data), (tarfile.TarInfo("/evil2.json"), b"{")
-    )
-    before = files(tmp_path)
-    found = read(held)
-    assert files(tmp_path) == before
-    assert set(found.tables["matches"]["name"]) == {"good", "evil"}
-    assert list(whys(found)) == ["/evil2.json"]
-
-
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    held = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("bomb.json"), bytes(MOST_FILE + 1)), mode="w:gz")
-    found = read(held)
-    assert "at most" in whys(found)["bomb.json"]
-    assert len(found.tables["matches"]) == 1
-
-
-@pytest.mark.slow
-def test_an_archive_that_unpacks_to_more_than_any_study_is_read_no_further(tmp_path: Path) -> None:
-    zeros = (tarfile.TarInfo("zeros"), bytes(64 << 20))
-    held = archive(tmp_path / "a.tar.gz", *[zeros] * 9, mode="w:gz")
-    found = read(held)
-    assert "unpacks to more than" in whys(found)["a.tar.gz"]
-    assert len(found.tables["matches"]) == 1
-
-
-def test_an_archive_with_an_enormous_header_is_read_no_further(tmp_path: Path) -> None:
-    info = tarfile.TarInfo("b/x.json")
-    info.pax_headers = {"comment": "x" * (1 << 20)}
-    found = read(archive(tmp_path / "a.tar", (info, b"{}")))
-    assert "a header of" in whys(found)["a.tar"]
-    assert len(found.tables["matches"]) == 1
-
-
-@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
-def test_of_an_archive_that_was_cut_off_the_beginning_is_kept(tmp_path: Path, kind: str) -> None:
-    mode = "w" if kind == "tar" else f"w:{kind[4:]}"
-    filler = os.urandom(400_000)
-    whole = archive(
-        tmp_path / f"a.{kind}", (tarfile.TarInfo("filler"), filler), (tarfile.TarInfo("b.json"), filler), mode=mode
-    )
-    whole.write_bytes(whole.read_bytes()[:-60_000])
-    found = read(whole)
-    assert len(found.tables["matches"]) == 1
-    assert "was read up to its entry" in whys(found)[f"a.{kind}"]
-
-
-def test_an_archive_without_its_end_may_lack_more_and_is_said_to(tmp_path: Path) -> None:
-    whole = archive(tmp_path / "a.tar", (tarfile.TarInfo("b.json"), b"{}"))
-    with tarfile.open(whole) as tar:
-        second = tar.getmembers()[1].offset
-    whole.write_bytes(whole.read_bytes()[:second])
-    assert "cut off" in whys(read(whole))["a.tar"]
-
-
-def test_a_clones_archive_that_was_cut_off_is_not_silently_a_smaller_study(tmp_path: Path) -> None:
-    whole = packed(clone(tmp_path / "clone"), tmp_path / "clone.tar", "w")
-    with tarfile.open(whole) as tar:
-        debates = [member for member in tar.getmembers() if "/folder_" in member.name and member.isfile()]
-    whole.write_bytes(whole.read_bytes()[: debates[3].offset_data + 1000])
-    found = read(whole)
-    assert len(found.tables["matches"]) == 3
-    assert "was read up to its entry" in whys(found)["clone.tar"]
-
-
-def test_a_name_that_is_no_utf_8_is_left_out(tmp_path: Path) -> None:
-    held = archive(
-        tmp_path / "a.tar", (tarfile.TarInfo("b\udcff.json"), json.dumps(debate(motion="Another.")).encode())
-    )
-    found = read(held)
-    assert whys(found) == {"b?.json": "its name is no UTF-8"}
-
-
-@settings(max_examples=60, phases=(Phase.explicit, Phase.generate))
-@given(st.integers(0, 20_000), st.binary(min_size=1, max_size=600))
-def test_a_damaged_archive_never_raises_anything_else(
-    tmp_path_factory: pytest.TempPathFactory, at: int, noise: bytes
-) -> None:
-    path = archive(tmp_path_factory.getbasetemp() / "damaged.tar", (tarfile.TarInfo("b.json"), b"{}"))
-    data = bytearray(path.read_bytes())
-    at %= len(data)
-    data[at : at + len(noise)] = noise
-    path.write_bytes(bytes(data))
-    try:
-        found = read(path)
-    except SourceError:
-        return
-    assert len(found.tables["matches"]) <= 1
 
 
 # ------------------------------------------------------------------ mangled files
@@ -911,123 +659,3 @@ def test_a_file_that_lacks_something_is_left_out(tmp_path: Path, place: tuple[An
     del inner[place[-1]]
     put(tmp_path, "bad.json", held)
     assert list(whys(read(tmp_path))) == ["bad.json"]
-
-
-# ------------------------------------------------------------------ the command
-
-
-@pytest.fixture
-def mixed(tmp_path: Path) -> Path:
-    """A folder with a good file and two that are not."""
-    put(tmp_path, "in/good.json", debate())
-    put(tmp_path, "in/broken.json", b"{")
-    put(tmp_path, "in/copy.json", debate())
-    return tmp_path / "in"
-
-
-def test_good_files_are_not_lost_to_bad_ones(run_arena: Arena, mixed: Path, tmp_path: Path) -> None:
-    said = run_arena("import", "llms-overconfidence", mixed, "-o", tmp_path / "run")
-    assert said.code == 1
-    assert "arena: left out broken.json: broken JSON" in said.err
-    assert "arena: left out good.json: a duplicate of copy.json" in said.err
-    assert said.lines[-1] == str(tmp_path / "run")
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert [one["file"] for one in manifest["left_out"]] == ["broken.json", "good.json"]
-    assert manifest["source"] == "llms_overconfidence"
-    assert manifest["conditions"]["cross_model"]["debates"] == 1
-    assert manifest["path"] == str(mixed)
-    assert len(manifest["digest"]) == 64
-    assert arena.load(tmp_path / "run").matches["name"].tolist() == ["copy"]
-
-
-def test_strict_writes_nothing_if_anything_is_wrong(run_arena: Arena, mixed: Path, tmp_path: Path) -> None:
-    said = run_arena("import", "llms-overconfidence", mixed, "-o", tmp_path / "run", "--strict")
-    assert said.code == 2
-    assert "left out broken.json" in said.err
-    assert "nothing was written" in said.err
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
-
-
-def test_strict_writes_what_is_whole(run_arena: Arena, tmp_path: Path) -> None:
-    put(tmp_path, "in/good.json", debate())
-    assert run_arena("import", "llms-overconfidence", tmp_path / "in", "-o", tmp_path / "run", "--strict").code == 0
-
-
-def test_nothing_is_written_where_no_debate_can_be_read(run_arena: Arena, tmp_path: Path) -> None:
-    put(tmp_path, "in/broken.json", b"{")
-    said = run_arena("import", "llms-overconfidence", tmp_path / "in", "-o", tmp_path / "run")
-    assert said.code == 2
-    assert "no debate could be read" in said.err
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
-
-
-@pytest.mark.parametrize("there", ["folder", "file"])
-def test_what_exists_is_not_written_over(run_arena: Arena, tmp_path: Path, there: str) -> None:
-    put(tmp_path, "in/good.json", debate())
-    taken = tmp_path / "run"
-    if there == "folder":
-        taken.mkdir()
-    else:
-        taken.write_text("mine")
-    said = run_arena("import", "llms-overconfidence", tmp_path / "in", "-o", taken)
-    assert said.code == 2
-    assert f"{taken} exists" in said.err
-
-
-def test_a_run_is_named_by_source_and_time_where_no_name_is_given(
-    run_arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(tmp_path, "in/good.json", debate())
-    monkeypatch.chdir(tmp_path)
-    said = [run_arena("import", "llms-overconfidence", "in") for _ in range(2)]
-    runs = [one.lines[-1] for one in said]
-    assert len(set(runs)) == 2
-    assert all(run.startswith("runs/llms-overconfidence-") for run in runs)
-    assert all(len(arena.load(run).matches) == 1 for run in runs)
-
-
-def test_json_gives_the_facts(run_arena: Arena, mixed: Path, tmp_path: Path) -> None:
-    said = run_arena("import", "llms-overconfidence", mixed, "-o", tmp_path / "run", "--json")
-    known = json.loads(said.out)
-    assert known["run"] == str(tmp_path / "run")
-    assert known["conditions"]["cross_model"] == {
-        "debates": 1, "confidences": 6, "confidences_unparsed": 0, "ballots": 0, "ballots_failed": 0, "readings": 0,
-        "calls": 6,
-    }  # fmt: skip
-    assert len(known["left_out"]) == 2
-    assert known["notes"]
-
-
-def test_another_source_is_refused_and_ours_are_listed(run_arena: Arena, tmp_path: Path) -> None:
-    said = run_arena("import", "zork", tmp_path, "-o", tmp_path / "run")
-    assert said.code == 2
-    assert "there is no 'zork'" in said.err
-    assert "llms_overconfidence" in said.err
-
-
-def test_control_characters_in_a_files_name_stay_off_the_terminal(run_arena: Arena, tmp_path: Path) -> None:
-    put(tmp_path, "in/good.json", debate())
-    put(tmp_path, "in/\x1b[31mred.json", b"{")
-    said = run_arena("import", "llms-overconfidence", tmp_path / "in", "-o", tmp_path / "run")
-    assert said.code == 1
-    assert "\x1b" not in said.out + said.err
-
-
-@pytest.mark.parametrize("command", [["log", "ls"], ["log", "verify"], ["resume"], ["rejudge"], ["run", "--from"]])
-def test_what_needs_a_ledger_says_that_imported_debates_have_none(
-    run_arena: Arena, tmp_path: Path, command: list[str]
-) -> None:
-    put(tmp_path, "in/good.json", debate())
-    run_arena("import", "llms-overconfidence", tmp_path / "in", "-o", tmp_path / "run")
-    said = run_arena(*command, tmp_path / "run")
-    assert said.code == 2
-    assert "imported debates" in said.err
-    assert "ledger" in said.err
-
-
-def test_several_imports_are_loaded_side_by_side(run_arena: Arena, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        put(tmp_path, f"{name}_in/{name}.json", debate())
-        run_arena("import", "llms-overconfidence", tmp_path / f"{name}_in", "-o", tmp_path / name)
-    both = arena.load(tmp_path / "one", tmp_path / "two")
-    assert both.matches["run"].tolist() == ["one", "two"]
