@@ -23,6 +23,8 @@ class Meeting:
     name: str | None = None
     mirror: bool = False
     """Whether it is the swapped one of its pair; its counterpart stands right before it."""
+    probability: float = 1.0
+    """With what probability the schedule chose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,62 @@ class Field:
     mirrored: bool = True
     rows: Sequence[Mapping[str, Any]] = ()
     """The matches of a list, where the user gave one."""
+
+
+    @property
+    def agents(self) -> Sequence[str]:
+        """Who may sit anywhere. Raises `ScheduleError` where seats are not all open to the same, or fewer than two."""
+        first, *others = self.candidates.values()
+        if self.filled or len(others) != 1 or any(set(seat) != set(first) for seat in others):
+            filled = f" ({', '.join(sorted(self.filled))} is filled)" if self.filled else ""
+            raise ScheduleError(
+                f"this schedule pairs agents for two seats that are open to all of them{filled}; name agents instead"
+            )
+        if len(first) < 2:
+            raise ScheduleError(f"a tournament needs two agents at least, and has {', '.join(first) or 'none'}")
+        return first
+
+
+# ------------------------------------------------------------------ schedules that wait for results
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two agents who are to meet on a question: once, or twice with sides swapped where the field is mirrored."""
+
+    first: str
+    second: str
+    question: Question
+    repeat: int = 0
+    """How often the two have met on this question before."""
+    probability: float = 1.0
+    """With what probability, given all before, the schedule chose these two for this round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """A pairing that was played, as schedules and stopping rules see it."""
+
+    first: str
+    second: str
+    question: str
+    """The question's id."""
+    repeat: int
+    score: float | None
+    """What `first` got of it, in [0, 1]: the mean over its matches, 0.5 for a draw, between for a divided panel. None where
+    nobody decided one of them."""
+    round: int
+    """The number of the round that it was played in, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a tournament wants to know."""
+
+    top: int | None
+    """Who the best so many are; None for the whole order."""
+    level: float = 0.05
+    """How often a wrong answer is given, at most."""
 
 
 def on_every_question(field: Field, pairings: Iterable[Mapping[str, str]]) -> list[Meeting]:
