@@ -4,6 +4,7 @@ import arena
 
 tables = arena.load("runs/mine")                  # a table an attribute: tables.confidences ...
 numbers = arena.statistics("runs/mine")           # what `arena stats` gives, a row a number
+standings = arena.ratings("runs/mine")            # what `arena rate` gives
 experiment = arena.compose(["seed=1"])            # what `arena run seed=1` would play
 folder = await arena.play(experiment)
 """
@@ -13,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from arena.api import Tables, compose, load, play, statistics
+    from arena.api import Tables, compose, load, play, ratings, statistics
 
-__all__ = ["Tables", "compose", "load", "play", "statistics"]
+__all__ = ["Tables", "compose", "load", "play", "ratings", "statistics"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from arena.match import Setting
 from arena.stats.beliefs import NEEDED
 from arena.stats.record import Convention
 from arena.types import Experiment
+
+if TYPE_CHECKING:
+    from arena.rate import Standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Tables:
     verdicts: pd.DataFrame
     calls: pd.DataFrame
     readings: pd.DataFrame
+    answers: pd.DataFrame
+    preferences: pd.DataFrame
 
 
 def load(*runs: str | Path) -> Tables:
@@ -58,6 +63,13 @@ def statistics(*runs: str | Path, convention: Convention = "default", **how: Any
     tables = frames.together([Path(folder) for folder in runs], NEEDED)
     found = ours.records(tables, **how) if convention == "default" else published.records(tables)
     return pd.DataFrame([record.plain() for record in found])
+
+
+def ratings(*runs: str | Path, **how: Any) -> Standings:
+    """Who is stronger over one or several runs. `how` is what `arena.rate.rated` takes, and so is what is raised."""
+    from arena.rate import rated
+
+    return rated([Path(folder) for folder in runs], **how)
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:

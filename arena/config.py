@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from arena import inputs, meetings, named
 from arena.composition import compose, conf_dir, load, multirun, nearest
 from arena.match import Setting
-from arena.rehearsal import rehearse
+from arena.rehearsal import cost, rehearse
 from arena.seating import Seating
 from arena.settings import ConfigError, Settings
-from arena.types import Experiment, Judging, Limits
+from arena.table import unkeyed
+from arena.tournament import Stop, Tournament
+from arena.types import Experiment, Judging, Limits, Question
 from arena.wording import Wording, WordingError, digest
 from judges.panel import panel_rule
 
-__all__ = ["ConfigError", "compose", "conf_dir", "experiment", "files", "game_params", "load", "multirun", "sections"]
+__all__ = ["ConfigError", "compose", "conf_dir", "experiment", "files", "load", "multirun", "params_of", "sections"]
 
 
 def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experiment:
@@ -35,7 +38,7 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         schedule = named.module("arena.schedule", settings.schedule.name)
     except LookupError as problem:
         raise ConfigError(str(problem)) from problem
-    params = game_params(game.Params, settings.game.params)
+    params = params_of(game.Params, settings.game.params)
     prompts = settings.game.prompts | settings.judge.prompts
     try:
         Wording(prompts)
@@ -53,9 +56,17 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         repeats=settings.schedule.repeats,
         mirrored=settings.schedule.mirrored,
         rows=inputs.match_rows(settings, game.SEATS, base),
+        past=inputs.joined(settings, base),
     )
+    given = inputs.given(settings, base)
     try:
-        plan = schedule.meetings(field)
+        tournament = _tournament(settings, schedule, field, seating)
+        if tournament is not None:
+            seating.check_panels()
+        plan = schedule.meetings(field) if tournament is None else tournament.propose(field.past, ())
+        if tournament is not None and (decided := inputs.decided(settings, base)):
+            # What is judged again was decided before.
+            plan, tournament = tournament.meetings(decided), None
     except meetings.ScheduleError as problem:
         raise ConfigError(str(problem)) from problem
     judging = Judging(
@@ -64,6 +75,9 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         rule=settings.judge.rule,
         tie=settings.judge.tie,
         tags=settings.judge.tags.model_dump(),
+        orders=("as_spoken", "swapped") if settings.judge.orders == "both" else (settings.judge.orders,),
+        reasoning=settings.judge.reasoning,
+        length_told=settings.judge.length_told,
     )
     made = Experiment(
         name=settings.name or "",
@@ -73,39 +87,106 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         prompts=prompts,
         attempts=settings.attempts,
         seed=settings.seed,
-        matches=seating.matches(plan, inputs.given(settings, base)),
+        matches=seating.matches(plan, given),
         judging=judging,
         limits=Limits(**settings.limits.model_dump()),
         providers=settings.provider,
         prices={name: price.model_dump(exclude_none=True) for name, price in settings.prices.items()},
         resolved=resolved,
         refused=tuple(seating.refused),
+        families=settings.families,
+        tournament=tournament,
+        agents=seating.agents if tournament else {},
     )
     try:
+        for question in {spec.question.id: spec.question for spec in made.matches}.values():
+            getattr(game, "check", _anything)(question, params)
         rehearse(Setting(made))
-    except WordingError as problem:
+    except (WordingError, ValueError) as problem:
         raise ConfigError(str(problem)) from problem
-    return made
+    return _affordable(made)
+
+
+def _anything(question: Question, params: Any) -> None:
+    """Most games are played on any question."""
+
+
+def _tournament(settings: Settings, schedule: Any, field: meetings.Field, seating: Seating) -> Tournament | None:
+    """What decides the matches as results come in; None where the plan stands from the start and is played out."""
+    rules = settings.schedule.stop
+    goal = None
+    if rules.top is not None:
+        goal = meetings.Goal(None if rules.top == "all" else rules.top, rules.level)
+        if goal.top is not None and goal.top >= len(field.agents):
+            raise ConfigError(f"schedule.stop.top is {goal.top}, of {len(field.agents)} agents; the last is known then")
+    stop = Stop(rules.matches, rules.usd, goal=goal)
+    if not hasattr(schedule, "pairings"):
+        if settings.schedule.params:
+            raise ConfigError(f"schedule.params: {settings.schedule.name} has no parameters")
+        if not stop.early:
+            return None
+        fixed = Tournament(field, settings.schedule.name, None, stop, settings.seed, seating.matches)
+        if goal and any(len(set(meeting.players.values())) == 1 for meeting in fixed.plan or ()):
+            raise ConfigError("schedule.stop.top: somebody plays against its copy, which says nothing of an order")
+        return fixed
+    params = params_of(schedule.Params, settings.schedule.params, "schedule.params")
+    if rules.matches is not None and rules.matches < 2 and field.mirrored:
+        raise ConfigError("schedule.stop.matches is 1; a mirrored pair is two matches, so two are needed at least")
+    return Tournament(field, settings.schedule.name, params, stop, settings.seed, seating.matches)
+
+
+def _affordable(made: Experiment) -> Experiment:
+    """The experiment with what a match of it is thought to cost, where money stops it. Raises `ConfigError` where the money
+    does not pay for a mirrored pair, or what it pays for is not known."""
+    tournament: Tournament | None = made.tournament
+    if tournament is None or tournament.stop.usd is None:
+        return made
+    setting = Setting(made)
+    costs = [cost(setting, spec) for spec in made.matches[:2]]
+    if unpriced := sorted({model for found in costs for model in found.unpriced}):
+        raise ConfigError(
+            f"schedule.stop.usd={tournament.stop.usd:g}: no price is known for {', '.join(unpriced)}; say it: "
+            f"'+prices={{{unpriced[0]}: {{input: 1.0, output: 3.0}}}}' (USD a million tokens)"
+        )
+    pair = 2 if tournament.field.mirrored else 1
+    a_match = sum(found.usd for found in costs) / len(costs)
+    if pair * a_match > tournament.stop.usd:
+        what = "a mirrored pair of matches" if tournament.field.mirrored else "a match"
+        raise ConfigError(
+            f"schedule.stop.usd={tournament.stop.usd:g} does not pay for {what}, about ${pair * a_match:.4f}"
+        )
+    return replace(made, tournament=replace(tournament, stop=replace(tournament.stop, match_usd=a_match)))
 
 
 def sections(experiment: Experiment) -> dict[str, str]:
     """Digests of what must not change under a run: a resumed ledger has to have begun with the same."""
     resolved = experiment.resolved
-    identity = [[spec.id, spec.name] for spec in experiment.matches]
+    tournament: Tournament | None = experiment.tournament
+    identity: list[Any] = [[spec.id, spec.name] for spec in experiment.matches]
+    if tournament is not None:
+        settings = asdict(tournament.params) if tournament.params else {}
+        field = replace(tournament.field, questions=[unkeyed(question) for question in tournament.field.questions])
+        identity = [tournament.schedule, settings, asdict(field)]
+        identity += [[name, asdict(agent)] for name, agent in sorted(experiment.agents.items())]
     return {
         "game": digest([experiment.game, resolved["game"]["params"], experiment.attempts]),
         "prompts": digest(dict(experiment.prompts)),
         "matches": digest([experiment.seed, identity]),
-        "judge": digest({k: v for k, v in resolved["judge"].items() if k != "prompts"}),
+        "judge": digest({k: v for k, v in resolved["judge"].items() if k != "prompts"} | _barred(resolved)),
     }
 
 
-def game_params(kind: Any, plain: Mapping[str, Any]) -> Any:
-    """A game's `Params` from plain values. Raises `ConfigError`."""
+def _barred(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of families, where it says who may not judge whom."""
+    return {} if resolved["judge"].get("own_family", True) else {"families": resolved.get("families", {})}
+
+
+def params_of(kind: Any, plain: Mapping[str, Any], key: str = "game.params") -> Any:
+    """The `Params` of a game or a schedule from plain values. Raises `ConfigError` that names the key."""
     try:
         return TypeAdapter(kind).validate_python(plain)
     except ValidationError as problem:
-        raise ConfigError(_explain(problem, kind, "game.params")) from problem
+        raise ConfigError(_explain(problem, kind, key)) from problem
 
 
 def _explain(problem: ValidationError, kind: Any, prefix: str = "") -> str:
@@ -143,5 +224,6 @@ def files(resolved: Mapping[str, Any], base: Path | None = None) -> dict[str, Pa
         "matches": resolved["matches"],
         "topics.file": resolved["topics"].get("file"),
         "given": resolved.get("given"),
+        "joined": resolved.get("joined"),
     }
     return {key: inputs.find(name, base, key) for key, name in read.items() if name}

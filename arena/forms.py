@@ -140,6 +140,61 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question, in a tag: one of the options by its letter or its words, or a few words of one's own."""
+
+    tag: str = "answer"
+    options: tuple[str, ...] = ()
+    max_chars: int = 200
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (self.tag,)
+
+    def parse(self, text: str) -> str | Malformed:
+        """The letter where there are options."""
+        return _single(self.tag, text, self._content)
+
+    def _content(self, content: str) -> str | Malformed:
+        if not self.options:
+            answer = " ".join(content.split())
+            if not _plain(answer):
+                return Malformed(f"<{self.tag}> holds no answer")
+            short = len(answer) <= self.max_chars
+            return answer if short else Malformed(f"<{self.tag}> holds more than {self.max_chars} characters")
+        said = _plain(content)
+        for letter, option in zip(LETTERS, self.options, strict=False):
+            if said in (letter.casefold(), _plain(option), _plain(f"{letter} {option}")):
+                return letter
+        letters = ", ".join(LETTERS[: len(self.options)])
+        return Malformed(f"<{self.tag}> holds {_quote(content)}, not one of {letters}")
+
+    def render(self, value: str) -> str:
+        return _tagged(self.tag, value)
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""What options are called, in order."""
+
+
+def same(answer: str, other: str) -> bool:
+    """Whether two answers say the same: letter case, punctuation, a leading article and marks over letters aside; numbers by
+    their value."""
+    one, two = _number(answer), _number(other)
+    return _bare(answer) == _bare(other) if one is None or two is None else one == two
+
+
+def _number(answer: str) -> float | None:
+    plain = re.sub(r"(?<=\d)[,\s](?=\d{3}(?!\d))", "", answer.strip().rstrip("."))
+    return float(plain) if re.fullmatch(r"[-+]?\d{1,15}(?:\.\d{1,15})?", plain, re.ASCII) else None
+
+
+def _bare(answer: str) -> str:
+    letters = "".join(c for c in unicodedata.normalize("NFKD", answer) if not unicodedata.combining(c))
+    return re.sub(r"^(?:the|an|a) (?=\S)", "", _plain(letters))
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """What `Verdict` reads: the option, and how likely it is held to be right."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from arena.forms import Chosen, Confidence, Implied, Parts, Verdict, written
+from arena.forms import Answer, Choice, Chosen, Confidence, Implied, Parts, Verdict, same, written
 from arena.history import Entry, History
 from arena.replay import Walk
-from arena.types import AgentSpec, Completion, Failure, Form, MatchSpec, Reply, Seat
+from arena.types import AgentSpec, Ask, Completion, Failure, Form, MatchSpec, Reply, Seat
 
 COLUMNS: dict[str, dict[str, str]] = {
     "matches": {
@@ -25,7 +26,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "seats": {
         "match_id": "string", "seat": "string", "role": "string", "agent": "string", "model": "string",
-        "system": "string", "temperature": "Float64", "top_p": "Float64", "max_output_tokens": "Int64",
+        "family": "string", "system": "string", "temperature": "Float64", "top_p": "Float64", "max_output_tokens": "Int64",
         "reasoning_effort": "string", "seed": "Int64",
     },
     "utterances": {
@@ -56,6 +57,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "reader": "string", "reader_model": "string", "ballot": "Int64", "implied": "Float64", "stated": "boolean",
         "strategic": "boolean", "assessment": "string", "degree": "string", "status": "string", "raw": "string",
     },
+    "answers": {
+        "match_id": "string", "condition": "string", "topic_id": "string", "round": "Int64", "phase": "string",
+        "seat": "string", "agent": "string", "model": "string", "answer": "string", "correct": "boolean",
+        "status": "string", "raw": "string",
+    },
+    "preferences": {
+        "match_id": "string", "condition": "string", "seat": "string", "agent": "string", "model": "string",
+        "first": "string", "second": "string", "preferred": "string", "status": "string", "raw": "string",
+    },
 }  # fmt: skip
 """Table name to column name to pandas type.
 
@@ -63,7 +73,11 @@ COLUMNS: dict[str, dict[str, str]] = {
 many calls a row sums up where its source kept totals only. An imported confidence that a person typed in is `unparsed` and
 has its published value all the same. `readings` is what readers made of private reasoning, in the
 run that they read and in their own; its `match_id` is the match that was read, its `assessment` and `degree` are words of a
-published reader."""
+published reader. `answers` and `preferences` are a matchup's: what was answered to each question, whose id is the
+`topic_id`, in which `round` (the first counts, later ones are samples), and of which of two answers an agent is surer."""
+
+LATER = ("readings", "answers", "preferences")
+"""Tables that older runs, and imported ones, need not have."""
 
 Row = dict[str, Any]
 
@@ -81,6 +95,8 @@ class Played:
     """Seat name to who sits there."""
     simulated: Collection[str] = ()
     """The models among them that are none."""
+    families: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    """Model to its family."""
 
 
 def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
@@ -90,10 +106,12 @@ def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
         rows["matches"].append(_match(played))
         rows["seats"] += _seats(played)
         rows["utterances"] += _utterances(played)
-        rows["confidences"] += _confidences(played)
+        rows["confidences"] += [*_confidences(played), *_self_consistency(played)]
         rows["verdicts"] += _verdicts(played)
         rows["calls"] += _calls(played)
         rows["readings"] += _readings(played)
+        rows["answers"] += _answers(played)
+        rows["preferences"] += _preferences(played)
     return {name: frame(name, rows[name]) for name in COLUMNS}
 
 
@@ -124,7 +142,7 @@ def read_table(folder: Path, name: str, columns: Sequence[str] | None = None) ->
     Raises `FileNotFoundError`, and pyarrow's errors for a file that is no table.
     """
     path = folder / f"{name}.parquet"
-    if name == "readings" and folder.is_dir() and not path.exists():
+    if name in LATER and folder.is_dir() and not path.exists():
         table = frame(name, [])
     else:
         there = set(pq.read_schema(path).names)
@@ -201,6 +219,7 @@ def _seats(played: Played) -> Iterable[Row]:
             "role": seat.role,
             "agent": agent.name,
             "model": agent.model,
+            "family": played.families.get(agent.model),
             "system": agent.system,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -233,10 +252,10 @@ def _utterances(played: Played) -> Iterable[Row]:
 
 def _confidences(played: Played) -> Iterable[Row]:
     seats = played.walk.match.seats
-    given: dict[tuple[str, int], str] = {}
+    given: dict[tuple[str, int, tuple[str, ...]], str] = {}
     for ask, reply in played.walk.replies:
         if "reasoning" in reply.values:
-            given[ask.seat, ask.round] = reply.values["reasoning"]
+            given[ask.seat, ask.round, ask.items] = reply.values["reasoning"]
     for ask, reply in played.walk.replies:
         form = ask.form
         assert isinstance(form, Parts)
@@ -248,7 +267,7 @@ def _confidences(played: Played) -> Iterable[Row]:
             yield {
                 "match_id": played.spec.id,
                 "condition": played.condition,
-                "topic_id": played.spec.question.id,
+                "topic_id": ask.items[0] if len(ask.items) == 1 else played.spec.question.id,
                 "round": ask.round,
                 "phase": ask.phase,
                 "seat": ask.seat,
@@ -261,7 +280,7 @@ def _confidences(played: Played) -> Iterable[Row]:
                 "value": reply.values.get(part),
                 "status": reply.status,
                 "raw": _raw(reply, part_form),
-                "reasoning": given.get((ask.seat, ask.round)),
+                "reasoning": given.get((ask.seat, ask.round, ask.items)),
             }
 
 
@@ -285,7 +304,7 @@ def _verdicts(played: Played) -> Iterable[Row]:
             "ballot": panel[ask.seat].ballot,
             "choice": chosen.choice if chosen else None,
             "probability": chosen.probability if chosen else None,
-            "order": "as_spoken",
+            "order": panel[ask.seat].order,
             "status": reply.status,
         }
 
@@ -313,6 +332,90 @@ def _readings(played: Played) -> Iterable[Row]:
             "status": reply.status,
             "raw": _raw(reply, form),
         }
+
+
+# ------------------------------------------------------------------ questions with answers
+
+
+def _answers(played: Played) -> Iterable[Row]:
+    """Each answer, marked by the key where there is one."""
+    items = {item.id: item for item in played.spec.question.items}
+    for ask, reply in played.walk.replies:
+        form = ask.form
+        assert isinstance(form, Parts)
+        if not isinstance(form.forms.get("answer"), Answer):
+            continue
+        answer: str | None = reply.values.get("answer")
+        key = items[ask.items[0]].key
+        yield {
+            **_who(played, ask),
+            "topic_id": ask.items[0],
+            "round": ask.round,
+            "phase": ask.phase,
+            "answer": answer,
+            "correct": any(same(answer, right) for right in key) if key and answer is not None else None,
+            "status": reply.status,
+            "raw": _raw(reply, form.forms["answer"]),
+        }
+
+
+def _preferences(played: Played) -> Iterable[Row]:
+    """Of which of two answers a seat said that it is surer, in the order in which it was asked."""
+    for ask, reply in played.walk.replies:
+        form = ask.form
+        assert isinstance(form, Parts)
+        if len(ask.items) != 2 or not isinstance(preference := form.forms.get("preference"), Choice):
+            continue
+        yield {
+            **_who(played, ask),
+            "first": ask.items[0],
+            "second": ask.items[1],
+            "preferred": None if reply.missing else ask.items[preference.options.index(reply.values["preference"])],
+            "status": reply.status,
+            "raw": _raw(reply, preference),
+        }
+
+
+def _who(played: Played, ask: Ask) -> Row:
+    agent = played.agents[ask.seat]
+    who = {"match_id": played.spec.id, "condition": played.condition, "seat": ask.seat}
+    return who | {"agent": agent.name, "model": agent.model}
+
+
+def _self_consistency(played: Played) -> Iterable[Row]:
+    """For each question that was answered more than once, the confidence in the first answer: the share of all its answers that
+    say the same (`self_consistency`), and that share of the confidence stated with them (`hybrid_self_consistency`, Xiong and
+    others, arXiv:2306.13063)."""
+    said: dict[tuple[str, str], list[tuple[Ask, Reply]]] = {}
+    for ask, reply in played.walk.replies:
+        if len(ask.items) == 1:
+            said.setdefault((ask.seat, ask.items[0]), []).append((ask, reply))
+    for (_, item), replies in said.items():
+        (ask, first), *samples = replies
+        if not samples:
+            continue
+        read = [reply.values for _, reply in replies if not reply.missing]
+        alike = [values for values in read if not first.missing and same(values["answer"], first.values["answer"])]
+        weights = {
+            "self_consistency": (len(alike), len(read)),
+            "hybrid_self_consistency": tuple(math.fsum(v["confidence"] for v in part) for part in (alike, read)),
+        }
+        for elicitation, (part, whole) in weights.items():
+            yield {
+                **_who(played, ask),
+                "topic_id": item,
+                "round": ask.round,
+                "phase": ask.phase,
+                "about": "answer_correct",
+                "audience": "private",
+                "elicitation": elicitation,
+                "value": part / whole if alike and whole else None,
+                "status": first.status,
+                "raw": f"{len(alike)} of {len(read)} answers",
+            }
+
+
+# ------------------------------------------------------------------ calls
 
 
 def _calls(played: Played) -> Iterable[Row]:
@@ -361,9 +464,9 @@ def _opponent(seats: Sequence[Seat], seat: str) -> str | None:
 
 
 def _heard_by(seat: str, audience: Sequence[str], seats: int) -> str:
-    if len(audience) == seats:
-        return "public"
-    return "private" if not any(other != seat for other in audience) else ",".join(audience)
+    if not any(other != seat for other in audience):
+        return "private"
+    return "public" if len(audience) == seats else ",".join(audience)
 
 
 def _when(seconds: float | None) -> datetime | None:

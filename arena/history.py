@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arena.replay import Diverged
-from arena.types import Answer, Call, CallKey, Failure
+from arena.types import Answer, Call, CallKey, Completion, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,13 @@ class Entry:
     most_usd: float | None = None
     stale: bool = False
     """Whether it stands only if it still fits: something before it is asked again on request."""
+
+    @property
+    def spent_usd(self) -> float:
+        """What it cost; the most that it could cost while nobody knows."""
+        if isinstance(self.answer, Completion):
+            return self.answer.cost_usd or 0.0
+        return 0.0 if self.answer else self.most_usd or 0.0
 
 
 @dataclass(slots=True)

@@ -7,15 +7,20 @@ import io
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from arena.settings import ConfigError, Seated, Settings, Topics
+from pydantic import ValidationError
+
+from arena.meetings import Encounter
+from arena.settings import ConfigError, Item, Seated, Settings, Topic, Topics
 from arena.types import Question, Utterance
+
+AnItem = TypeVar("AnItem", bound=Item)
 
 
 def questions(topics: Topics, base: Path | None) -> list[Question]:
     """The topics of a configuration, from its own list or the file it names. Raises `ConfigError`."""
-    where, found = "topics", [Question(topic.id, topic.text) for topic in topics.questions]
+    where, found = "topics", [topic.question() for topic in topics.questions]
     if topics.file:
         path = find(topics.file, base, "topics.file")
         where, found = str(path), list(_from_rows(path))
@@ -30,6 +35,19 @@ def questions(topics: Topics, base: Path | None) -> list[Question]:
 
 
 def _from_rows(path: Path) -> Iterable[Question]:
+    """A question a row; rows with the same `set` are one set of questions, and sets come last."""
+    sets: dict[str, list[Item]] = {}
+    for name, item in _rows(path):
+        if name is None:
+            yield item.question()
+        else:
+            sets.setdefault(name, []).append(item)
+    for name, items in sets.items():
+        yield _valid(Topic, {"id": name, "text": name, "items": items}, str(path)).question()
+
+
+def _rows(path: Path) -> Iterable[tuple[str | None, Item]]:
+    """Each row's set, where it is in one, and its question."""
     for number, row in enumerate(table(path), start=1):
         text = next((row[column] for column in ("text", "topic", "motion") if str(row.get(column) or "").strip()), None)
         if text is None:
@@ -37,7 +55,24 @@ def _from_rows(path: Path) -> Iterable[Question]:
                 f"{path}: row {number} has no motion; it needs a column `text` (or `topic`, or `motion`), "
                 f"found {', '.join(map(str, row)) or 'nothing'}"
             )
-        yield Question(str(row.get("id") or row.get("topic_id") or f"topic_{number}"), str(text))
+        fields = {"id": row.get("id") or row.get("topic_id") or f"topic_{number}", "text": str(text)}
+        fields |= {
+            column: _several(row[column]) for column in ("options", "answer") if row.get(column) not in (None, "")
+        }
+        yield str(row["set"]) if row.get("set") else None, _valid(Item, fields, f"{path}: row {number}")
+
+
+def _valid(kind: type[AnItem], fields: Mapping[str, Any], where: str) -> AnItem:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as problem:
+        said = "; ".join(error["msg"].removeprefix("Value error, ") for error in problem.errors())
+        raise ConfigError(f"{where}: {said}") from problem
+
+
+def _several(cell: Any) -> list[str]:
+    """The values in a cell: a list, or words parted by `|`."""
+    return [str(value).strip() for value in (cell if isinstance(cell, list) else str(cell).split("|"))]
 
 
 def match_rows(settings: Settings, seats: Collection[str], base: Path | None) -> list[Mapping[str, Any]]:
@@ -67,14 +102,31 @@ def given(settings: Settings, base: Path | None) -> dict[int, tuple[Utterance, .
     """What lies on the table before each match, by its number in the plan, where matches are judged again."""
     if settings.given is None:
         return None
-    rows = table(find(settings.given, base, "given"))
-    return {row["number"]: tuple(_utterance(said) for said in row["given"]) for row in rows}
+    return {
+        row["number"]: tuple(_utterance(said) for said in row["given"])
+        for row in table(find(settings.given, base, "given"))
+        if row["given"] is not None
+    }
+
+
+def decided(settings: Settings, base: Path | None) -> list[Mapping[str, Any]]:
+    """The meetings, as records hold them, that a schedule decided on whose matches are judged again; else none."""
+    if settings.given is None:
+        return []
+    return [row["meeting"] for row in table(find(settings.given, base, "given")) if "meeting" in row]
 
 
 def _utterance(plain: Mapping[str, Any]) -> Utterance:
     fields = dict(plain)
     fields["audience"] = tuple(fields["audience"])
     return Utterance(**fields)
+
+
+def joined(settings: Settings, base: Path | None) -> tuple[Encounter, ...]:
+    """What was played in the tournament that this one joins."""
+    if settings.joined is None:
+        return ()
+    return tuple(Encounter(**row) for row in table(find(settings.joined, base, "joined")))
 
 
 def find(name: str, base: Path | None, key: str) -> Path:

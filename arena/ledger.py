@@ -11,6 +11,7 @@ latest every half second and at a match's end. A line that was torn by a crash i
     failure   match, key, kind, message: the call failed for good
     retry     match: failures before this record are asked again, and what followed from them may change
     end       match, decision
+    round     meetings, saw, standing, stop: what a schedule that waits for results decided, and the results it saw
 """
 
 from __future__ import annotations
@@ -87,6 +88,10 @@ class Ledger:
         self._write({"kind": "end", "match": match, "decision": decision, "at": time.time()})
         self.sync()
 
+    def round(self, decided: Mapping[str, Any]) -> None:
+        self._write({"kind": "round", **decided, "at": time.time()})
+        self.sync()
+
     def sync(self) -> None:
         """Force what was written to the disk."""
         if self._dirty:
@@ -124,6 +129,8 @@ class Reading:
     matches: Mapping[str, History]
     sections: Mapping[str, str] | None
     """The digests that the run began with; None for a ledger without a first record."""
+    rounds: tuple[Mapping[str, Any], ...]
+    """What a schedule that waits for results decided, in order."""
     damaged: tuple[str, ...]
     """Whole lines that could not be read, as `file:line`; what stood there is owed again."""
     unannounced: tuple[str, ...]
@@ -134,11 +141,18 @@ class Reading:
     def history(self, match: str) -> History:
         return self.matches.get(match) or History(match)
 
+    @property
+    def spent_usd(self) -> float:
+        """What all calls cost; the most that a call could cost where its reply never came, nothing where no price is known."""
+        entries = (e for history in self.matches.values() for e in (*history.entries.values(), *history.superseded))
+        return sum(entry.spent_usd for entry in entries)
+
 
 def read(folder: Path) -> Reading:
     """Read a run's ledger. Torn and damaged lines are located and skipped, the rest is used."""
     matches: dict[str, History] = {}
     sections: Mapping[str, str] | None = None
+    rounds: list[Mapping[str, Any]] = []
     damaged: list[str] = []
     unannounced: list[str] = []
     torn: list[str] = []
@@ -154,12 +168,15 @@ def read(folder: Path) -> Reading:
                 if kind == "run":
                     sections = sections or record["sections"]
                     continue
+                if kind == "round":
+                    rounds.append({name: record[name] for name in ("meetings", "saw", "standing", "stop")})
+                    continue
                 history = matches.setdefault(record["match"], History(record["match"]))
                 if not _take(history, kind, record):
                     unannounced.append(f"{path.name}:{number}")
             except (ValueError, KeyError, TypeError):
                 damaged.append(f"{path.name}:{number}")
-    return Reading(matches, sections, tuple(damaged), tuple(unannounced), tuple(torn))
+    return Reading(matches, sections, tuple(rounds), tuple(damaged), tuple(unannounced), tuple(torn))
 
 
 def _take(history: History, kind: str, record: Mapping[str, Any]) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from agents.limits import Limiter
 from agents.models.registry import Models
-from arena import ledger, match
+from arena import ledger, match, tournament
 from arena.history import History
 from arena.progress import Progress, shown
 from arena.run import Run
+from arena.types import MatchSpec
 
 
 def known(setting: match.Setting) -> Models:
@@ -25,8 +26,9 @@ def known(setting: match.Setting) -> Models:
 
 
 def _names(setting: match.Setting) -> list[str]:
-    specs = (setting.specs(spec).values() for spec in setting.experiment.matches)
-    return sorted({agent.model for agents in specs for agent in agents})
+    experiment = setting.experiment
+    specs = (setting.specs(spec).values() for spec in experiment.matches)
+    return sorted({agent.model for agents in (*specs, experiment.agents.values()) for agent in agents})
 
 
 def ready(setting: match.Setting) -> Models:
@@ -45,7 +47,8 @@ async def play(
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Play what is unfinished in a run. Returns what it was stopped by: `finished`, or `interrupted`.
+    """Play what is unfinished in a run. Returns what it was stopped by: `finished`, `interrupted`, or the rule that stopped
+    the tournament.
 
     Raises the provider's `Authentication` when it would not have us, `LedgerError`, and `Diverged`; calls under way are
     answered and recorded first.
@@ -55,20 +58,44 @@ async def play(
     try:
         reading = run.read()
         book.begin(sections)
-        owed = [spec for spec in experiment.matches if _owed(reading.history(spec.id), book, retry_failed)]
-        finished = len(experiment.matches) - len(owed)
         limiter = Limiter(experiment.limits)
-        progress = Progress(len(experiment.matches), finished, finished, limiter=limiter)
+        progress = Progress(limiter=limiter)
         caller = match.Caller(experiment, models, limiter, book, progress.answered)
-        queue = iter(owed)
+        scores: dict[str, float | None] = {}
+        """What the first seat of each finished match got."""
 
-        async def player() -> None:
-            for spec in queue:
-                await match.play(run.setting.match(spec), reading.history(spec.id), caller, book)
-                progress.finished += 1
+        async def out(specs: Sequence[MatchSpec]) -> str:
+            """Play matches out, those that are unfinished."""
+            owed = [spec for spec in specs if _owed(reading.history(spec.id), book, retry_failed)]
+            progress.planned(len(specs), len(specs) - len(owed))
+            for spec in specs:
+                if (ended := reading.history(spec.id).ended) is not None:
+                    scores[spec.id] = tournament.share(ended, tuple(spec.players))
+            queue = iter(owed)
+
+            async def player() -> None:
+                for spec in queue:
+                    outcome = await match.play(run.setting.match(spec), reading.history(spec.id), caller, book)
+                    scores[spec.id] = tournament.share(outcome, tuple(spec.players))
+                    progress.scored([agent.name for agent in spec.players.values()], scores[spec.id])
+
+            players = min(experiment.limits.concurrency, len(owed))
+            return await _until_done(player, players, limiter, book, progress)
 
         with shown(progress, quiet):
-            return await _until_done(player, experiment.limits.concurrency, limiter, book, progress)
+            course = run.course(reading)
+            if course is None:
+                return await out(experiment.matches)
+            stopped_by = await out(course.matches)
+            while stopped_by == "finished":
+                spent = reading.spent_usd + progress.cost_usd
+                decided = course.decide(scores, spent)
+                book.round(tournament.record(decided))
+                progress.note = tournament.said(course, spent / max(len(scores), 1))
+                if decided.stop:
+                    return decided.stop
+                stopped_by = await out(course.matches[-len(decided.meetings) :])
+            return stopped_by
     finally:
         book.close()
         await models.close()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.commands import BAD, OK, doctor, imported, log, plan, play, report, reread, shared, stats
+from arena.commands import BAD, OK, doctor, imported, log, plan, play, rate, report, reread, shared, stats
 
 EXAMPLES = """\
 examples:
@@ -18,6 +18,7 @@ examples:
   arena resume runs/NAME                                    go on with a run that was stopped
   arena log show runs/NAME MATCH                            read a debate
   arena stats runs/NAME                                     the numbers
+  arena rate runs/NAME                                      who is stronger, side and judges taken out
   arena report runs/NAME                                    a page of findings and figures
 """
 
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     commands, arguments = top.add_subparsers(dest="command", metavar="COMMAND"), shared()
-    for family in (play, reread, plan, stats, report, log, imported, doctor):
+    for family in (play, reread, plan, stats, rate, report, log, imported, doctor):
         family.add(commands, arguments)
     return top
 
@@ -69,6 +70,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
     load_dotenv(Path(".env"))
     from agents.models.errors import ModelError
     from agents.models.registry import ProviderError
+    from arena.compared import RateError
     from arena.config import ConfigError
     from arena.imports import SourceError
     from arena.ledger import LedgerError
@@ -78,7 +80,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
 
     try:
         return chosen.go(chosen)
-    except (ConfigError, RunError, SourceError, ProviderError, LedgerError, WordingError) as problem:
+    except (ConfigError, RunError, SourceError, ProviderError, LedgerError, WordingError, RateError) as problem:
         return _bad(str(problem))
     except Diverged as problem:
         return _bad(f"Diverged: {problem}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from agents.limits import Limiter, never
@@ -27,11 +27,13 @@ from arena.types import (
     Failure,
     Judging,
     MatchSpec,
+    Order,
     Outcome,
     Play,
     Seat,
 )
 from arena.wording import Wording
+from judges.families import family
 from judges.panel import panel_rule
 
 
@@ -41,17 +43,20 @@ class Setting:
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
         self.game = named.module("arena.games", experiment.game)
+        self.role: str = getattr(self.game, "ROLE", "debater")
         self.wording = Wording(experiment.prompts)
         judging = experiment.judging
         self.decide = panel_rule(judging.rule, judging.tie)
-        self.panel = panel(judging)
+        self.family = cache(partial(family, families=experiment.families))
         self.judge_form = partial(
             Verdict, choice_tag=judging.tags["choice"], probability_tag=judging.tags["probability"]
         )
 
     def match(self, spec: MatchSpec) -> Match:
         """A match ready to be played or walked."""
-        seats = tuple(Seat(name, "debater", agent.name) for name, agent in spec.players.items()) + tuple(self.panel)
+        judging = self.experiment.judging
+        players = (Seat(name, self.role, agent.name) for name, agent in spec.players.items())
+        seats = (*players, *panel(judging, spec.judges))
         agents: dict[str, Agent] = {
             name: LLMAgent(agent, self.experiment.seed, spec.seed) for name, agent in self.specs(spec).items()
         }
@@ -59,7 +64,8 @@ class Setting:
         def lay(tamper: Tamper | None) -> Table:
             return Table(
                 spec.question, seats, self.wording, self.experiment.params, self.decide,
-                judge_form=self.judge_form, seed=spec.seed, given=spec.given, tamper=tamper,
+                judge_form=self.judge_form, reasoning=judging.reasoning, length_told=judging.length_told,
+                seed=spec.seed, given=spec.given, tamper=tamper,
             )  # fmt: skip
 
         def play(table: Table) -> Play:
@@ -71,22 +77,29 @@ class Setting:
     def simulated(self) -> frozenset[str]:
         """The models of the experiment that are none."""
         providers = {name for name, settings in self.experiment.providers.items() if settings["api"] == "simulated"}
-        specs = [agent for spec in self.experiment.matches for agent in spec.players.values()]
-        models = {agent.model for agent in (*specs, *self.experiment.judging.judges.values())}
+        players = [agent for spec in self.experiment.matches for agent in spec.players.values()]
+        everybody = (*players, *self.experiment.agents.values(), *self.experiment.judging.judges.values())
+        models = {agent.model for agent in everybody}
         return frozenset(model for model in models if model.partition("/")[0] in providers)
 
     def specs(self, spec: MatchSpec) -> Mapping[str, AgentSpec]:
         """Seat name to who sits there, judges included."""
-        return {**spec.players, **{seat.name: judge for seat, judge in self.panel.items()}}
+        seats = panel(self.experiment.judging, spec.judges)
+        return {**spec.players, **{seat.name: judge for seat, judge in seats.items()}}
 
 
-def panel(judging: Judging) -> dict[Seat, AgentSpec]:
-    """The panel's seats: one a judge and ballot."""
+def panel(judging: Judging, judges: Sequence[str] | None) -> dict[Seat, AgentSpec]:
+    """The seats of the judges, None for all of them: one a judge, ballot and order of the speeches."""
     return {
-        Seat(f"{name}/{ballot}", "judge", name, ballot): spec
-        for name, spec in judging.judges.items()
+        Seat(f"{name}/{ballot}{_IN_ORDER[order]}", "judge", name, ballot, order): judging.judges[name]
+        for name in (judging.judges if judges is None else judges)
         for ballot in range(1, judging.ballots + 1)
+        for order in judging.orders
     }
+
+
+_IN_ORDER: Mapping[Order, str] = {"as_spoken": "", "swapped": "/swapped"}
+"""What a seat's name says of its order."""
 
 
 Answered = Callable[[Call, Answer], None]
@@ -127,12 +140,11 @@ def _whole(answer: Completion) -> Completion:
     return replace(answer, **{name: text and text.encode("utf-8", "replace").decode() for name, text in texts.items()})
 
 
-async def play(match: Match, history: History, caller: Caller, ledger: Ledger) -> Walk:
-    """Play a match to its end and record it."""
-    walk = Walk(match)
-    outcome = await engine.play(walk, history, caller.ask)
-    ledger.end(match.spec.id, ending(outcome))
-    return walk
+async def play(match: Match, history: History, caller: Caller, ledger: Ledger) -> dict[str, Any]:
+    """Play a match to its end and record it. Returns what the end record holds."""
+    ended = ending(await engine.play(Walk(match), history, caller.ask))
+    ledger.end(match.spec.id, ended)
+    return ended
 
 
 def ending(outcome: Outcome) -> dict[str, Any]:

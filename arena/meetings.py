@@ -40,7 +40,8 @@ class Field:
     mirrored: bool = True
     rows: Sequence[Mapping[str, Any]] = ()
     """The matches of a list, where the user gave one."""
-
+    past: Sequence[Encounter] = ()
+    """What was played in an earlier tournament that this one joins."""
 
     @property
     def agents(self) -> Sequence[str]:
@@ -88,6 +89,18 @@ class Encounter:
     """The number of the round that it was played in, from 0."""
 
 
+def scored(past: Iterable[Encounter], agents: Sequence[str]) -> tuple[list[int], list[int], list[float], list[int]]:
+    """The decided encounters between the agents as columns: first and second as indices of `agents`, score, round."""
+    place = {name: index for index, name in enumerate(agents)}
+    rows = [
+        (place[met.first], place[met.second], met.score, met.round)
+        for met in past
+        if met.score is not None and met.first in place and met.second in place
+    ]
+    first, second, score, round_ = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return list(first), list(second), list(score), list(round_)
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What a tournament wants to know."""
@@ -104,6 +117,20 @@ def on_every_question(field: Field, pairings: Iterable[Mapping[str, str]]) -> li
         Meeting(pairing, question, repeat)
         for question in field.questions
         for repeat in range(field.repeats)
+        for pairing in pairings
+    ]
+    return [side for meeting in plan for side in _sides(meeting, field.mirrored)]
+
+
+def meetings_of(pairings: Iterable[Pairing], field: Field) -> list[Meeting]:
+    """Pairings as meetings, each with its mirror after it where the field asks for that."""
+    plan = [
+        Meeting(
+            dict(zip(field.candidates, (pairing.first, pairing.second), strict=True)),
+            pairing.question,
+            pairing.repeat,
+            probability=pairing.probability,
+        )
         for pairing in pairings
     ]
     return [side for meeting in plan for side in _sides(meeting, field.mirrored)]

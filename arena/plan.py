@@ -41,6 +41,9 @@ class Plan:
     """What would be played."""
 
     matches: int
+    """At most, where a rule may stop it."""
+    stops: bool
+    """Whether a rule may stop it before."""
     topics: int
     agents: Mapping[str, int]
     """Agent name to matches it sits in."""
@@ -59,6 +62,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Seat:
+    matches: int = 0
     calls: float = 0.0
     input: float = 0.0
     output: float = 0.0
@@ -68,21 +72,26 @@ def plan(setting: Setting) -> Plan:
     """Estimate a run."""
     experiment = setting.experiment
     specs = experiment.matches
-    step = max(1, len(specs) // SAMPLE)
-    sample = specs[::step][:SAMPLE]
+    sample = _sample(setting)
     seats: dict[str, _Seat] = defaultdict(_Seat)
     depth = 0.0
     for spec in sample:
         depth += _measure(setting, spec, seats) / len(sample)
+    tournament = experiment.tournament
+    # Of a schedule that waits for results the first round is known, and stands for all.
+    matches = tournament.most if tournament else len(specs)
+    each = matches / len(specs)
     shares: dict[str, _Seat] = defaultdict(_Seat)
     sat: Counter[str] = Counter()
     for spec in specs:
         sat.update({agent.name for agent in spec.players.values()})
         for seat, agent in setting.specs(spec).items():
             share, one = shares[agent.model], seats[seat]
-            share.calls += one.calls / len(sample)
-            share.input += one.input / len(sample)
-            share.output += one.output / len(sample)
+            share.calls += one.calls / one.matches * each
+            share.input += one.input / one.matches * each
+            share.output += one.output / one.matches * each
+    if tournament:
+        sat = Counter({name: round(2 * matches / len(experiment.agents)) for name in experiment.agents})
     models = tuple(_share(setting, model, share) for model, share in sorted(shares.items()))
     calls = sum(share.calls for share in models)
     output = sum(share.output_tokens for share in models)
@@ -90,8 +99,9 @@ def plan(setting: Setting) -> Plan:
     a_call = SECONDS_A_CALL + output / max(calls, 1) / TOKENS_A_SECOND
     seconds = max(paid * a_call / experiment.limits.concurrency, depth * a_call if paid else 0.0)
     return Plan(
-        matches=len(specs),
-        topics=len({spec.question.id for spec in specs}),
+        matches=matches,
+        stops=tournament is not None and tournament.stop.early,
+        topics=len(experiment.questions),
         agents=dict(sorted(sat.items())),
         calls=calls,
         input_tokens=sum(share.input_tokens for share in models),
@@ -103,8 +113,23 @@ def plan(setting: Setting) -> Plan:
     )
 
 
+def _sample(setting: Setting) -> list[MatchSpec]:
+    """Matches that stand for all: some from the whole plan, and the first with each seat that is in none of these."""
+    specs = setting.experiment.matches
+    sample = list(specs[:: max(1, len(specs) // SAMPLE)][:SAMPLE])
+    seated = {seat for spec in sample for seat in setting.specs(spec)}
+    for spec in specs:
+        seats = setting.specs(spec).keys()
+        if not seats <= seated:
+            sample.append(spec)
+            seated |= seats
+    return sample
+
+
 def _measure(setting: Setting, spec: MatchSpec, seats: Mapping[str, _Seat]) -> int:
     """Play a match with stand-ins, add up what each seat is asked, and return how many calls follow one another."""
+    for seat in setting.specs(spec):
+        seats[seat].matches += 1
 
     def measured(call: Call) -> Completion:
         completion = stand_in(call)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from arena.stats.elo import updated
 from arena.types import Answer, Call, Completion
 
 if TYPE_CHECKING:
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from agents.limits import Limiter
 
 PLAIN_EVERY_S = 10.0
+LEADING = 5
+"""Agents whose Elo is shown."""
 
 
 @dataclass(slots=True)
 class Progress:
     """Counts of a run under way."""
 
-    matches: int
-    finished: int
+    matches: int = 0
+    finished: int = 0
     """Matches that have reached their outcome, in earlier sessions too."""
     resumed: int = 0
     """Of these, in earlier sessions."""
@@ -37,8 +40,32 @@ class Progress:
     unpriced: int = 0
     """Calls of models without a known price."""
     stopping: str | None = None
+    note: str = ""
+    """How the tournament stands."""
+    elo: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Of whoever has met another, for the display alone."""
     limiter: Limiter | None = None
     begun: float = field(default_factory=time.monotonic)
+
+    def planned(self, matches: int, finished: int) -> None:
+        """Take in more matches, some of which were finished in earlier sessions."""
+        self.matches += matches
+        self.finished += finished
+        self.resumed += finished
+
+    def scored(self, agents: Sequence[str], score: float | None) -> None:
+        """Take in what the first of the agents got of a match."""
+        self.finished += 1
+        if score is not None and len(agents) == 2 and agents[0] != agents[1]:
+            self.elo = updated(self.elo, agents[0], agents[1], score)
+
+    @property
+    def leading(self) -> str:
+        """Who leads, in words; empty where fewer than three have met."""
+        best = sorted(self.elo, key=lambda name: -self.elo[name])
+        more = f" and {len(best) - LEADING} more" if len(best) > LEADING else ""
+        told = ", ".join(f"{name} {self.elo[name]:.0f}" for name in best[:LEADING])
+        return f"Elo so far: {told}{more}" if len(best) > 2 else ""
 
     def answered(self, call: Call, answer: Answer) -> None:
         self.calls += 1
@@ -88,9 +115,7 @@ class Progress:
             parts.append(f"{clock(self.left_s)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.waiting:
-            parts.append(self.waiting)
-        return " · ".join(parts)
+        return " · ".join(filter(None, (*parts, self.waiting, self.note)))
 
 
 def money(usd: float, unpriced: int) -> str:
@@ -162,4 +187,5 @@ def _rendered(progress: Progress) -> RenderableType:
         f"{money(progress.cost_usd, progress.unpriced)}"
     )
     failed = f" · {progress.failed} failed" if progress.failed else ""
-    return Group(grid, Text(detail + failed), Text(progress.waiting or " ", style="dim"))
+    notes = [Text(line) for line in (progress.note, progress.leading) if line]
+    return Group(grid, Text(detail + failed), *notes, Text(progress.waiting or " ", style="dim"))

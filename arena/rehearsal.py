@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from agents import prices
+from agents.models.registry import LOCAL
 from agents.models.simulated import Preset, SimulatedModel
 from arena.match import Setting
 from arena.replay import Walk
@@ -29,6 +31,32 @@ def play(setting: Setting, spec: MatchSpec, answer: Callable[[Call], Answer] = s
         call = wanted.pop(0)
         wanted += walk.reply(call.key, answer(call))
     return walk
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a match is thought to cost."""
+
+    usd: float
+    unpriced: frozenset[str]
+    """Models whose cost is not in it, because no price is known."""
+
+
+def cost(setting: Setting, spec: MatchSpec) -> Cost:
+    """What a match would cost with speeches of the length of published ones."""
+    usd: list[float] = []
+    unpriced: set[str] = set()
+
+    def priced(call: Call) -> Completion:
+        completion, model = stand_in(call), call.request.model
+        if setting.experiment.providers.get(model.partition("/")[0], {}).get("api") not in LOCAL:
+            price = prices.cost(setting.experiment.prices, model, completion.usage)
+            usd.append(price or 0.0)
+            unpriced.update([model] if price is None else [])
+        return completion
+
+    play(setting, spec, priced)
+    return Cost(sum(usd), frozenset(unpriced))
 
 
 def rehearse(setting: Setting) -> None:

@@ -10,17 +10,30 @@ from typing import Any
 
 from arena import frames
 from arena.run import Run, RunError
+from arena.tournament import plain
 from arena.types import Utterance
 
-JUDGING = ("judge", "limits", "provider", "prices", "name", "runs", "attempts")
+JUDGING = ("judge", "families", "limits", "provider", "prices", "name", "runs", "attempts")
 """The keys that a judgement may change; all about the matches is the recorded run's."""
 
 
 def material(run: Run) -> Iterator[dict[str, Any]]:
-    """A row a finished match: its number in the plan, and what was said aloud."""
-    for number, played in enumerate(run.played(run.read())):
-        if played.walk.outcome is not None:
-            yield {"number": number, "match": played.spec.name, "given": [asdict(said) for said in _aloud(played)]}
+    """A row a finished match: its number in the plan, and what was said aloud.
+
+    Where a schedule waited for results, the plan is what it decided: every match has its row then, with the meeting that it
+    was, and one that is not finished has nothing on the table.
+    """
+    reading = run.read()
+    course = run.course(reading)
+    decided = [] if course is None else [plain(meeting) for round_ in course.rounds for meeting in round_.meetings]
+    for number, played in enumerate(run.played(reading)):
+        finished = played.walk.outcome is not None
+        row: dict[str, Any] = {"number": number, "match": played.spec.name}
+        row["given"] = [asdict(said) for said in _aloud(played)] if finished else None
+        if decided:
+            yield row | {"meeting": decided[number]}
+        elif finished:
+            yield row
 
 
 def _aloud(played: frames.Played) -> Iterator[Utterance]:
@@ -40,7 +53,7 @@ def configuration(run: Run, composed: Mapping[str, Any], path: Path) -> dict[str
     count = 0
     with path.open("w", encoding="utf-8") as lines:
         for row in material(run):
-            count += 1
+            count += row["given"] is not None
             lines.write(json.dumps(row) + "\n")
     if not count:
         raise RunError(
@@ -49,4 +62,13 @@ def configuration(run: Run, composed: Mapping[str, Any], path: Path) -> dict[str
     recorded = run.experiment.resolved
     game = {"name": "rejudge", "params": {}, "prompts": recorded["game"]["prompts"]}
     judging = {key: composed[key] for key in JUDGING}
+    # The recorded players are not called, but their providers have to know them.
+    judging["provider"] = _merged(recorded["provider"], composed["provider"])
     return {**recorded, **judging, "game": game, "given": str(path)}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one; where both have a value the second's holds."""
+    both = {**under, **over}
+    tables = (key for key in over if isinstance(under.get(key), Mapping) and isinstance(over[key], Mapping))
+    return both | {key: _merged(under[key], over[key]) for key in tables}

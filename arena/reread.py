@@ -52,8 +52,8 @@ def material(run: Path, params: Params) -> Material:
             frames.read_table(
                 tables,
                 "confidences",
-                ["match_id", "round", "phase", "seat", "model", "audience", "value", "reasoning"],
-            )
+                ["match_id", "round", "phase", "seat", "model", "about", "audience", "value", "reasoning"],
+            ).query("about != 'answer_correct'")  # of an answer, not of a debate
         )
         matches = frames.read_table(tables, "matches", ["match_id", "name", "topic_id", "topic"])
     except FileNotFoundError as problem:

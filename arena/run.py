@@ -23,7 +23,8 @@ from arena import frames, ledger
 from arena.history import History
 from arena.match import Setting
 from arena.replay import Walk, walk
-from arena.types import Experiment
+from arena.tournament import Course
+from arena.types import Experiment, MatchSpec
 from arena.wording import digest
 
 # The same as the safe dumper, many times faster, where libyaml is at hand.
@@ -52,18 +53,29 @@ class Run:
     def read(self) -> ledger.Reading:
         return ledger.read(self.ledger)
 
+    def course(self, reading: ledger.Reading) -> Course | None:
+        """What a schedule that waits for results has decided; None where the plan stood from the start."""
+        tournament = self.experiment.tournament
+        return tournament and Course(tournament, [tournament.recorded(record) for record in reading.rounds])
+
+    def matches(self, reading: ledger.Reading) -> tuple[MatchSpec, ...]:
+        """Every match that is planned so far."""
+        course = self.course(reading)
+        return self.experiment.matches if course is None else course.matches
+
     def played(self, reading: ledger.Reading) -> Iterator[frames.Played]:
         """Every planned match, walked as far as its record goes. Raises `Diverged`."""
-        for spec in self.experiment.matches:
+        for spec in self.matches(reading):
             history = reading.history(spec.id)
             walked, _ = walk(self.setting.match(spec), history)
             yield self.walked(walked, history)
 
     def walked(self, walk: Walk, history: History) -> frames.Played:
         """What tables and transcripts are made of."""
-        spec, experiment = walk.match.spec, self.experiment
+        spec, experiment, agents = walk.match.spec, self.experiment, self.setting.specs(walk.match.spec)
+        families = {agent.model: self.setting.family(agent.model) for agent in agents.values()}
         return frames.Played(
-            spec, experiment.condition, experiment.game, walk, history, self.setting.specs(spec), self.simulated
+            spec, experiment.condition, experiment.game, walk, history, agents, self.simulated, families
         )
 
     @cached_property
@@ -113,25 +125,30 @@ def _set(resolved: dict[str, Any], key: str, value: str) -> None:
 
 def finish(run: Run, stopped_by: str) -> dict[str, pd.DataFrame]:
     """Bring tables and manifest up to date with the ledger. Returns the tables."""
-    tables = frames.tables(run.played(run.read()))
+    reading = run.read()
+    tables = frames.tables(run.played(reading))
     if tables["readings"].empty and (run.folder / "tables").is_dir():
         # What other runs have read in this one is not in its own ledger.
         tables["readings"] = frames.read_table(run.folder / "tables", "readings")
     frames.write(run.folder / "tables", tables)
-    stopped(run, stopped_by)
+    known = {"matches": len(tables["matches"])}
+    if reading.rounds:
+        known |= {"rounds": sum(bool(record["meetings"]) for record in reading.rounds)}
+        known |= {"standing": reading.rounds[-1]["standing"]}
+    stopped(run, stopped_by, **known)
     return tables
 
 
-def stopped(run: Run, by: str) -> None:
-    """Say in the manifest what a run was stopped by."""
+def stopped(run: Run, by: str, **known: Any) -> None:
+    """Say in the manifest what a run was stopped by, and what else is known now."""
     manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest |= {"ended_at": _now(), "stopped_by": by}
+    manifest |= {"ended_at": _now(), "stopped_by": by, **known}
     write_manifest(run.folder, manifest)
 
 
 def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> None:
     """Raises `RunError` when the ledger was begun with another experiment than the directory now holds."""
-    strangers = set(reading.matches) - {spec.id for spec in run.experiment.matches}
+    strangers = set(reading.matches) - {spec.id for spec in run.matches(reading)}
     changed = [name for name, now in sections.items() if (reading.sections or sections).get(name) != now]
     if strangers or changed:
         what = " and ".join(changed) or "matches"
@@ -155,7 +172,7 @@ def _manifest(experiment: Experiment, sections: Mapping[str, str]) -> dict[str, 
         **surroundings(),
         "sections": dict(sections),
         "prompts": {name: digest(text) for name, text in experiment.prompts.items()},
-        "topics": digest(sorted({(spec.question.id, spec.question.text) for spec in experiment.matches})),
+        "topics": digest(sorted({(question.id, question.text) for question in experiment.questions})),
         "matches": len(experiment.matches),
     }
 

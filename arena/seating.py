@@ -6,12 +6,17 @@ import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache, cached_property, partial
+from itertools import combinations
 from typing import Any
 
 from arena.meetings import Meeting
 from arena.settings import ConfigError, Seated, Settings
+from arena.tournament import pairs
 from arena.types import AgentSpec, MatchSpec, Utterance
 from arena.wording import digest
+from judges.balance import Bench, panels
+from judges.families import family, impartial
 
 
 class Seating:
@@ -22,7 +27,8 @@ class Seating:
     """
 
     def __init__(self, settings: Settings, seats: Sequence[str]):
-        if unknown := set(settings.seats) - set(seats):
+        named = {seat for seat, seated in settings.seats.items() if seated != Seated()}
+        if unknown := named - set(seats):
             listed = ", ".join(seats)
             raise ConfigError(f"seats.{min(unknown)}: {settings.game.name} has no such seat; it has {listed or 'none'}")
         self._settings = settings
@@ -35,6 +41,7 @@ class Seating:
         }
         self.refused: dict[str, None] = {}
         """What was set for somebody and will not be sent, in words."""
+        self._family = cache(partial(family, families=settings.families))
 
     @property
     def candidates(self) -> dict[str, list[str]]:
@@ -42,11 +49,16 @@ class Seating:
         everybody = sorted(self._settings.agents)
         return {seat: [self._entrant(seat)] if seat in self.filled else everybody for seat in self._seats}
 
+    @property
+    def agents(self) -> dict[str, AgentSpec]:
+        """Agent name to who that is, for all that a schedule may seat."""
+        return {name: self._spec(name, seated) for name, seated in self._agents.items()}
+
     def judge(self, name: str) -> AgentSpec:
         return self._spec(name, self._settings.judge.judges[name])
 
     def matches(
-        self, plan: Sequence[Meeting], given: Mapping[int, tuple[Utterance, ...]] | None
+        self, plan: Sequence[Meeting], given: Mapping[int, tuple[Utterance, ...]] | None = None
     ) -> tuple[MatchSpec, ...]:
         """The matches of a plan. With `given`, what lies on the table by number in the plan, only those it names.
 
@@ -72,15 +84,76 @@ class Seating:
                 seed=_seed(self._settings.seed, ident),
                 players=players,
                 mirror_of=mirrored.id if mirrored else None,
+                pairing_probability=meeting.probability,
                 given=said,
             )
         if not specs:
             raise ConfigError("nothing to play: the schedule has no match (are there topics and agents?)")
-        return tuple(specs.values())
+        return self._judged(tuple(specs.values()))
+
+    # -------------------------------------------------------------- who judges
+
+    def check_panels(self) -> None:
+        """Raises `ConfigError` where two agents might meet whom too few judges may judge."""
+        one_each: dict[str | None, list[AgentSpec]] = {}
+        for agent in self.agents.values():
+            one_each.setdefault(self._family(agent.model), []).append(agent)
+        # Who may judge hangs on the families of those who meet, so two of each stand for all.
+        for meeting in combinations([agent for agents in one_each.values() for agent in agents[:2]], 2):
+            self._bench(meeting, " vs ".join(agent.name for agent in meeting))
+
+    def _judged(self, specs: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+        """The matches with who judges each, where that is not the whole panel; both of a mirrored pair have the same judges.
+
+        Raises `ConfigError` where too few may.
+        """
+        judge = self._settings.judge
+        if not judge.judges or (judge.own_family and judge.size is None):
+            return specs
+        mirrored = list(pairs(specs))
+        benches = [self._bench(list(pair[0].players.values()), pair[0].name) for pair in mirrored]
+        chosen = (
+            [tuple(bench.eligible) for bench in benches]
+            if judge.size is None
+            else panels(benches, judge.size, self._settings.seed)
+        )
+        return tuple(replace(spec, judges=panel) for pair, panel in zip(mirrored, chosen, strict=True) for spec in pair)
+
+    def _bench(self, speakers: Sequence[AgentSpec], match: str) -> Bench:
+        """The judges who may judge the speakers. Raises `ConfigError`, which names the match, where they are too few."""
+        judge = self._settings.judge
+        speaking = [] if judge.own_family else [self._family(agent.model) for agent in speakers]
+        eligible = impartial(self._judges, speaking)
+        if judge.judges and len(eligible) < (judge.size or 1):
+            raise ConfigError(self._too_few(speakers, match, len(eligible)))
+        return Bench([agent.name for agent in speakers], eligible)
+
+    def _too_few(self, speakers: Sequence[AgentSpec], match: str, eligible: int) -> str:
+        """What is wrong with a panel, and what would do."""
+        judge = self._settings.judge
+        judges = judge.judges.items()
+        panel = ", ".join(f"{name} = {seated.model} ({self._judges[name] or 'no family'})" for name, seated in judges)
+        wanted = f"judge.size={judge.size} wants {judge.size}" if judge.size else "one is needed"
+        if eligible == len(judges):
+            return f"{match}: {wanted} judges, and the panel has {eligible}: {panel}; name more (judge.judges.NAME.model=...)"
+        who = " and ".join(f"{agent.model} ({self._family(agent.model) or 'no family'})" for agent in speakers)
+        return (
+            f"{match}: a judge does not judge its own family (judge.own_family=false), so {eligible} of {len(judges)} may judge "
+            f"{who}, and {wanted}; the panel is {panel}. Name judges of other families (judge.judges.NAME.model=...), allow "
+            "it (judge.own_family=true), or say what conf/families.yaml has wrong ('families={openai/my-model*: mine}')"
+        )
+
+    @cached_property
+    def _judges(self) -> dict[str, str | None]:
+        """Judge name to family."""
+        return {name: self._family(seated.model) for name, seated in self._settings.judge.judges.items()}
+
+    # -------------------------------------------------------------- who plays
 
     def _identity(self, meeting: Meeting, players: Mapping[str, AgentSpec], given: tuple[Utterance, ...]) -> str:
         what = [self._settings.game.name, self._settings.seed, meeting.name]
-        where = [meeting.question.id, meeting.question.text, meeting.repeat]
+        asked = [[item.id, item.text, item.options] for item in meeting.question.items]
+        where = [meeting.question.id, meeting.question.text, meeting.repeat, *asked]
         who = [[seat, asdict(player)] for seat, player in players.items()]
         return digest([*what, *where, *who, *([asdict(said) for said in given])])[:12]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from arena.forms import check_tags
-from arena.types import Sampling
+from arena.forms import LETTERS, check_tags
+from arena.types import Question, Sampling
 
 
 class ConfigError(ValueError):
@@ -58,17 +59,66 @@ class JudgeTags(_Settings):
 
 
 class Judge(_Settings):
+    """The panel. Defaults are what held before a key was there, for the runs that were recorded without it."""
+
     judges: dict[str, Named]
     ballots: int = Field(ge=1)
+    orders: Literal["both", "as_spoken", "swapped"] = "as_spoken"
+    own_family: bool = True
+    size: int | None = Field(default=None, ge=1)
+    reasoning: bool = True
+    length_told: bool = False
     rule: Literal["most_votes", "larger_sum"]
     tie: str
     tags: JudgeTags
     prompts: dict[str, str]
 
 
-class Topic(_Settings):
+class Item(_Settings):
+    """A question; where it has an answer, `answer` is the right one, or several that are (a letter where there are options)."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     id: str
     text: str = Field(min_length=1)
+    options: list[str] = Field(default=[], max_length=len(LETTERS))
+    answer: str | list[str] | None = None
+
+    @model_validator(mode="after")
+    def _key(self) -> Item:
+        letters = LETTERS[: len(self.options)]
+        if len(self.options) == 1 or len(set(self.options)) < len(self.options):
+            raise ValueError(
+                f"the options of {self.id!r} are {', '.join(self.options)}; two different ones are needed at least"
+            )
+        if self.options and (wrong := [answer for answer in self.key if answer not in letters or len(answer) != 1]):
+            raise ValueError(
+                f"the answer to {self.id!r} is {wrong[0]!r}; it is one of the letters {', '.join(letters)}"
+            )
+        return self
+
+    @property
+    def key(self) -> list[str]:
+        return self.answer if isinstance(self.answer, list) else [] if self.answer is None else [self.answer]
+
+    def question(self) -> Question:
+        return Question(self.id, self.text, tuple(self.options), tuple(self.key))
+
+
+class Topic(Item):
+    """A motion, a question, or a set of questions."""
+
+    items: list[Item] = []
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Topic:
+        ids = [item.id for item in self.items]
+        if twice := {ident for ident in ids if ids.count(ident) > 1}:
+            raise ValueError(f"{self.id!r} has two items with the id {min(twice)!r}")
+        return self
+
+    def question(self) -> Question:
+        return replace(super().question(), items=tuple(item.question() for item in self.items))
 
 
 class Topics(_Settings):
@@ -78,10 +128,21 @@ class Topics(_Settings):
     file: str | None = None
 
 
+class Stop(_Settings):
+    """When a tournament stops before everything was played; a rule that is null stops nothing."""
+
+    matches: int | None = Field(default=None, ge=1)
+    usd: float | None = Field(default=None, gt=0)
+    top: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    level: float = Field(default=0.05, gt=0, lt=1)
+
+
 class Schedule(_Settings):
     name: str
     mirrored: bool
     repeats: int = Field(ge=1)
+    params: dict[str, Any] = {}
+    stop: Stop = Stop()
 
 
 class OpenAIProvider(_Settings):
@@ -118,6 +179,7 @@ class SimulatedProvider(_Settings):
     api: Literal["simulated"]
     latency_s: float = Field(default=0.0, ge=0)
     presets: dict[str, dict[str, float]] = {}
+    answers: dict[str, str] = {}
     refused: dict[str, list[str]] = {}
 
 
@@ -184,12 +246,16 @@ class Settings(_Settings):
     matches: str | None
     given: str | None = None
     """Where `arena rejudge` keeps what was said in the matches that are judged again, `arena reread` what is read."""
+    joined: str | None = None
+    """Where `arena run --join` keeps what was played in the tournament that is joined."""
     recorded: str | None = None
     """The run directory that `arena reread` reads, and whose table of readings it fills."""
     seats: dict[str, Seated]
     agents: dict[str, Named]
     game: Game
     judge: Judge
+    families: dict[str, str | None] = {}
+    """Pattern of model ids to the family of the models; null for none."""
     topics: Topics
     schedule: Schedule
     provider: dict[str, Provider]

@@ -18,10 +18,16 @@ READ: tuple[Status, ...] = ("ok", "repaired")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a match is about: for a debate, the motion."""
+    """What a match is about: for a debate, the motion; or a question with an answer, or a set of such questions."""
 
     id: str
     text: str
+    options: tuple[str, ...] = ()
+    """What can be answered, where that is a choice: A, B, C ... in order."""
+    key: tuple[str, ...] = ()
+    """The answers that are right; empty where nobody says. It is for the tables alone: no table of a game ever has it."""
+    items: tuple[Question, ...] = ()
+    """The questions of a set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,10 @@ class AgentSpec:
     sampling: Sampling = Sampling()
 
 
+Order = Literal["as_spoken", "swapped"]
+"""How a judge reads each round: as the sides spoke in it, or the other way round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A place at the table. A judge with several ballots has one seat a ballot, so that no ballot knows another."""
@@ -53,6 +63,7 @@ class Seat:
     role: str
     agent: str
     ballot: int = 0
+    order: Order = "as_spoken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class MatchSpec:
     """With what probability the schedule chose this match."""
     given: tuple[Utterance, ...] = ()
     """What lies on the table before the game begins: the recorded speeches of a match that is judged again."""
+    judges: tuple[str, ...] | None = None
+    """The names of the judges who sit in it; None for the whole panel."""
 
 
 # ------------------------------------------------------------------ forms: what a reply must be
@@ -164,6 +177,8 @@ class Ask:
     """The words for asking once more, given the reason."""
     turn: int = 0
     """How often the seat was asked before."""
+    items: tuple[str, ...] = ()
+    """The ids of the items of the match's question that it is about, where it is about some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,10 +355,16 @@ class Judging:
     judges: Mapping[str, AgentSpec]
     """Judge name to agent."""
     ballots: int
-    """Ballots a judge, each from its own seat."""
+    """Ballots a judge and order, each from its own seat."""
     rule: str
     tie: str
     tags: Mapping[str, str]
+    orders: tuple[Order, ...] = ("as_spoken",)
+    """The orders of the speeches in which each ballot is cast, once in each."""
+    reasoning: bool = True
+    """Whether a judge is to work through the debate before it decides."""
+    length_told: bool = False
+    """Whether it is told how many words each side spoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +391,7 @@ class Experiment:
     attempts: int
     seed: int
     matches: tuple[MatchSpec, ...]
+    """The whole plan; where a schedule waits for results, its first round."""
     judging: Judging
     limits: Limits
     providers: Mapping[str, Mapping[str, Any]]
@@ -377,3 +399,15 @@ class Experiment:
     resolved: Mapping[str, Any]
     refused: tuple[str, ...] = ()
     """What was set for somebody and will not be sent, in words."""
+    families: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    """Pattern of model ids to the family of the models; `judges.families` says which pattern counts."""
+    tournament: Any = None
+    """The `arena.tournament.Tournament` of a schedule that waits for results, or of one that may stop early."""
+    agents: Mapping[str, AgentSpec] = field(default_factory=dict[str, AgentSpec])
+    """Everybody whom such a schedule may seat."""
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What matches are about, each once; with such a schedule also what they may yet be about."""
+        asked = [spec.question for spec in self.matches]
+        return tuple(dict.fromkeys([*asked, *(self.tournament.field.questions if self.tournament else ())]))

@@ -12,11 +12,12 @@ from arena import config, frames
 from arena.forms import Chosen
 from arena.history import History
 from arena.ledger import Reading
-from arena.match import ending
+from arena.match import Setting, ending
 from arena.replay import Diverged, Match, request_digest, walk
 from arena.run import Run
 from arena.table import Tamper
-from arena.types import Answer, Call, CallKey, Utterance
+from arena.tournament import Course, share
+from arena.types import Answer, Call, CallKey, MatchSpec, Question, Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def verify(run: Run) -> Verified:
     findings: list[Finding] = []
     finished = calls = views = 0
     played: list[frames.Played] = []
-    for spec in run.experiment.matches:
+    planned = run.matches(reading)
+    for spec in planned:
         history, match = reading.history(spec.id), run.setting.match(spec)
         log = _Log(history)
         try:
@@ -69,16 +71,19 @@ def verify(run: Run) -> Verified:
         for seat in match.agents:
             views += sum(call.seat == seat for call in log.calls)
             findings += (Finding("privacy", spec.name, problem) for problem in leaks(match, history, log.calls, seat))
+        if not blind_to_the_key(run.setting, spec, history):
+            findings.append(Finding("privacy", spec.name, "what is asked depends on which answers are right"))
         played.append(run.walked(walked, history))
     if not findings:
         findings += _tables(run, frames.tables(played))
-    for stranger in set(reading.matches) - {spec.id for spec in run.experiment.matches}:
+    for stranger in set(reading.matches) - {spec.id for spec in planned}:
         findings.append(Finding("matches", stranger, "is in the ledger and not in the experiment"))
     findings += (Finding("ledger", place, "cannot be read") for place in reading.damaged)
     findings += (Finding("ledger", place, "is an answer that nobody asked for") for place in reading.unannounced)
     findings += _sections(config.sections(run.experiment), reading)
+    findings += _decisions(run, reading)
     return Verified(
-        matches=len(run.experiment.matches),
+        matches=len(planned),
         finished=finished,
         calls=calls,
         views=views,
@@ -119,6 +124,29 @@ def _sections(now: Mapping[str, str], reading: Reading) -> Iterator[Finding]:
             yield Finding("experiment", name, "has changed since the ledger was begun")
 
 
+def _decisions(run: Run, reading: Reading) -> Iterator[Finding]:
+    """What a schedule decided has to follow from the results that it saw, and these have to be the recorded ones."""
+    recorded = run.course(reading)
+    if recorded is None:
+        return
+    replayed, results = Course(recorded.tournament), dict[str, float | None]()
+    seats = {spec.id: tuple(spec.players) for spec in recorded.matches}
+    for number, record in enumerate(reading.rounds):
+        decided = recorded.tournament.recorded(record)
+        results |= decided.saw
+        for match, saw in decided.saw.items():
+            history = reading.history(match)
+            asked_again = any(entry.answer is not None for entry in history.superseded)
+            if history.ended is not None and not asked_again and share(history.ended, seats[match]) != saw:
+                yield Finding("schedule", f"round {number}", f"saw {saw} of {match}, which its end record does not say")
+        past = [*recorded.tournament.field.past, *replayed.encounters(results)]
+        proposed = recorded.tournament.propose(past, replayed.rounds)
+        if tuple(proposed[: len(decided.meetings)]) != decided.meetings:
+            yield Finding("schedule", f"round {number}", "does not follow from the results that it saw")
+        if decided.meetings:
+            replayed.rounds.append(decided)
+
+
 # ------------------------------------------------------------------ privacy
 
 
@@ -133,6 +161,24 @@ def leaks(match: Match, history: History, calls: list[Call], seat: str) -> Itera
     for call in calls:
         if call.seat == seat and other.digests.get(call.key) != request_digest(call.request):
             yield f"what {seat} is asked at step {call.key.step} depends on what it may not hear"
+
+
+def blind_to_the_key(setting: Setting, spec: MatchSpec, history: History) -> bool:
+    """Whether the match's requests are the recorded ones also where other answers are right."""
+    other = replace(spec, question=_rekeyed(spec.question))
+    if other == spec:
+        return True
+    try:
+        walk(setting.match(other), history)
+    except Diverged:
+        return False
+    return True
+
+
+def _rekeyed(question: Question) -> Question:
+    """The question with another key, where it has one."""
+    key = tuple(f"[replaced] {answer[::-1]}" for answer in question.key)
+    return replace(question, key=key, items=tuple(_rekeyed(item) for item in question.items))
 
 
 @dataclass(slots=True)
@@ -179,8 +225,8 @@ def _another(said: Utterance) -> Utterance:
 
 def _tables(run: Run, derived: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     for name, table in derived.items():
-        if name == "readings" and table.empty:
-            continue  # those of other runs, whose ledgers they stand in
+        if name in frames.LATER and table.empty:
+            continue  # readings of other runs, whose ledgers they stand in; tables that an older run has not
         place = f"{name}.parquet"
         try:
             stored = frames.read_table(run.folder / "tables", name)

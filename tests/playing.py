@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from agents.models.errors import NotFound
 from agents.models.registry import Models
 from agents.models.simulated import Preset, SimulatedModel
-from arena import config, frames, local, named, reread, run
+from arena import config, frames, ledger, local, named, reread, run
 from arena.match import Setting
 from arena.replay import request_digest
 from arena.types import Completion, Experiment, Request
@@ -36,7 +40,11 @@ def _composed(*overrides: str) -> dict[str, Any]:
 def experiment(game: str, folder: Path, **params: Any) -> Experiment:
     """Two matches of any game between `test/a` and `test/b`, with two judges. `params` are the game's."""
     panel = "reader" if game == "reread" else "panel"
-    resolved = copy.deepcopy(_composed(f"game={game}", f"judge={panel}", "topics.limit=1"))
+    topics = "questions" if game == "matchup" else "motions"
+    resolved = copy.deepcopy(_composed(f"game={game}", f"judge={panel}", f"topics={topics}", "topics.limit=1"))
+    if game == "matchup":
+        del resolved["topics"]["questions"][0]["items"][3:]
+        resolved["game"]["params"] |= {"matchups": 1, "samples": 1}
     resolved["agents"] = {name: {"model": f"test/{name}"} for name in "ab"}
     resolved["judge"]["judges"] = {name: {"model": f"test/{name}"} for name in "xy"}
     resolved["game"]["params"] |= params
@@ -139,3 +147,27 @@ def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) ->
     """Row by row."""
     for name, table in one.items():
         pd.testing.assert_frame_equal(table, other[name])
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def dies_after(writes: int, torn: float | None) -> Iterator[list[int]]:
+    """Let that many ledger records be written; the next is lost, or torn, and so is everything after it."""
+    write, count = os.write, [0]
+
+    def failing(file: int, data: bytes) -> int:
+        if not data.startswith(b'{"kind"'):
+            return write(file, data)
+        count[0] += 1
+        if count[0] <= writes:
+            return write(file, data)
+        if count[0] == writes + 1 and torn is not None:
+            write(file, data[: int(len(data) * torn)])
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger.os, "write", failing)
+        yield count

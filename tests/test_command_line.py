@@ -116,7 +116,7 @@ def test_json_is_the_whole_of_standard_output(arena: Arena) -> None:
     assert facts["run"] == "runs/mine"
     assert facts["matches"] == {"finished": 2}
     assert facts["confidences"] == {"ok": 12}
-    assert facts["ballots"] == {"ok": 6}
+    assert facts["ballots"] == {"ok": 12}
     assert facts["cost_usd"] == 0
     assert all(0 <= phase["mean"] <= 1 for phase in facts["confidence_by_phase"])
 
@@ -285,7 +285,7 @@ def test_resume_of_a_finished_run_calls_nothing(arena: Arena, mine: Path) -> Non
     before = recorded_calls(mine)
     said = arena("resume", mine)
     assert (said.code, said.lines[-1]) == (0, str(mine))
-    assert recorded_calls(mine) == before == 18
+    assert recorded_calls(mine) == before == 24
 
 
 def test_resume_makes_lost_tables_again(arena: Arena, mine: Path, finished: Path) -> None:
@@ -300,7 +300,7 @@ def test_resume_plays_what_is_missing_and_nothing_else(arena: Arena, mine: Path,
     lost = sum(row["in_flight"] for row in json.loads(arena("log", "ls", mine, "--json").out))
     before = recorded_calls(mine)
     assert arena("resume", mine).code == 0
-    assert (before < 18, recorded_calls(mine)) == (True, 18 + lost)
+    assert (before < 24, recorded_calls(mine)) == (True, 24 + lost)
     stands = comparable(mine)
     stands["calls"] = stands["calls"].query("status == 'ok'").reset_index(drop=True)
     assert_same_tables(stands, comparable(finished))
@@ -481,7 +481,11 @@ def test_a_plan_refuses_what_could_not_be_played(arena: Arena, model: str) -> No
 
 # ------------------------------------------------------------------ rejudge
 
-OTHERS = ("judge=panel", "+judge.judges={one: {model: simulated/judge:one}, two: {model: simulated/judge:two}}")
+OTHERS = (
+    "judge=panel",
+    "+judge.judges={one: {model: simulated/judge:one}, two: {model: simulated/judge:two}}",
+    "judge.orders=as_spoken",
+)
 
 
 @pytest.fixture
@@ -578,7 +582,7 @@ def test_log_ls_lists_every_match(arena: Arena, finished: Path) -> None:
     assert [row["name"] for row in rows] == matches["name"].tolist()
     assert [row["winner"] for row in rows] == matches["winner"].tolist()
     assert {row["status"] for row in rows} == {"finished"}
-    assert [row["calls"] for row in rows] == [9, 9]
+    assert [row["calls"] for row in rows] == [12, 12]
 
 
 def test_log_ls_for_people_shows_ids_that_log_show_takes(arena: Arena, finished: Path) -> None:
@@ -647,14 +651,14 @@ def test_log_show_of_an_ambiguous_match_says_how_many_there_are(arena: Arena) ->
 def test_log_verify_proves_a_run(arena: Arena, finished: Path) -> None:
     said = arena("log", "verify", finished)
     assert said.code == 0
-    assert "2 of 2 matches finished; 18 recorded calls replayed." in said.out
-    assert "Privacy: 18 prompts rebuilt" in said.out
+    assert "2 of 2 matches finished; 24 recorded calls replayed." in said.out
+    assert "Privacy: 24 prompts rebuilt" in said.out
 
 
 def test_log_verify_as_json(arena: Arena, finished: Path) -> None:
     verified = json.loads(arena("log", "verify", finished, "--json").out)
     assert {key: verified[key] for key in ("matches", "finished", "calls", "views", "findings")} == {
-        "matches": 2, "finished": 2, "calls": 18, "views": 18, "findings": [],
+        "matches": 2, "finished": 2, "calls": 24, "views": 24, "findings": [],
     }  # fmt: skip
 
 
@@ -916,7 +920,7 @@ PLANTED = "sk-planted-7f3a9c"
 
 def openai(run: str) -> tuple[str, ...]:
     model = "agents.escalating.model=openai/gpt-4o", "agents.overconfident.model=openai/gpt-4o-mini"
-    return ("run", *SMALL, *model, "judge=llm", "--quiet", f"name={run}")
+    return ("run", *SMALL, *model, "judge=llm", "judge.own_family=true", "--quiet", f"name={run}")
 
 
 def test_no_file_of_a_run_holds_a_key(arena: Arena, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -951,5 +955,5 @@ def test_a_key_may_stand_in_a_dotenv_file(arena: Arena, monkeypatch: pytest.Monk
     with serve_in_thread() as served:
         Path(".env").write_text(f"OPENAI_API_KEY={PLANTED}\nOPENAI_BASE_URL={served.url}\n")
         assert arena(*openai("mine")).code == 0
-        assert served.counts().calls == 6 * 2 + 2
+        assert served.counts().calls == 6 * 2 + 2 * 2
     assert [name for name, data in files(Path("runs")).items() if PLANTED.encode() in data] == []

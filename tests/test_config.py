@@ -250,8 +250,8 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "game.params.zork=1": ("game.params.zork", "there is no such key", "rebuttals"),
     "experiment=zork": ("experiment=zork", "no such experiment", "two_llms_debate/cross_model"),
     "experiment=two_llms_debate/zork": ("experiment=two_llms_debate/zork", "two_llms_debate/cross_model"),
-    "schedule=zork": ("schedule=zork", "explicit, round_robin, self"),
-    "game=zork": ("game=zork", "debate, rejudge"),
+    "schedule=zork": ("schedule=zork", "active, explicit, ladder, random, round_robin, self, swiss"),
+    "game=zork": ("game=zork", "debate, matchup, rejudge"),
     "judge=panle": ("judge=panle", "did you mean 'panel'"),
     "topics=zork": ("topics=zork", "file, motions"),
     "agents=zork": ("agents=zork", "simulated, two_llms_debate"),
@@ -318,7 +318,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_was_allowed(key: str) -> N
 
 def test_an_unknown_game_or_schedule_lists_those_there_are() -> None:
     assert "'zork'" in (said := wrongly(put("game.name", "zork")))
-    assert "debate, rejudge" in said
+    assert "debate, matchup, rejudge" in said
     assert "round_robin, self" in wrongly(put("schedule.name", "zork"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -12,40 +11,15 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from playing import GAMES, Seeded, assert_same, experiment, play, tables
+from playing import GAMES, Killed, Seeded, assert_same, dies_after, experiment, play, tables
 
 from agents.models.errors import NotFound
-from arena import ledger
 from arena.run import Run
 from arena.types import Completion, Request
 from arena.verify import verify
 
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 """An example plays several runs, and a smaller one says no more."""
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-@contextmanager
-def dies_after(writes: int, torn: float | None) -> Iterator[list[int]]:
-    """Let that many ledger records be written; the next is lost, or torn, and so is everything after it."""
-    write, count = os.write, [0]
-
-    def failing(file: int, data: bytes) -> int:
-        if not data.startswith(b'{"kind"'):
-            return write(file, data)
-        count[0] += 1
-        if count[0] <= writes:
-            return write(file, data)
-        if count[0] == writes + 1 and torn is not None:
-            write(file, data[: int(len(data) * torn)])
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.os, "write", failing)
-        yield count
 
 
 @contextmanager

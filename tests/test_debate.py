@@ -73,6 +73,7 @@ def composed(*overrides: str) -> dict[str, Any]:
             "topics.limit=1",
             "seats.proposition.model=openai/gpt-4o",
             "seats.opposition.model=anthropic/claude-sonnet-4",
+            "judge.orders=as_spoken",
             *overrides,
         ]
     )

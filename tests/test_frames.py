@@ -18,7 +18,7 @@ from commands import Arena, in_process, played
 import arena
 from arena import api, config, frames
 from arena.forms import Chosen, Confidence, Parts, Verdict
-from arena.frames import COLUMNS, Played
+from arena.frames import COLUMNS, LATER, Played
 from arena.history import History
 from arena.match import Setting
 from arena.replay import walk
@@ -62,7 +62,7 @@ def test_a_run_is_loaded_by_its_path_as_words_or_as_a_path(finished: Path) -> No
 def test_a_table_has_the_columns_and_types_that_are_promised(tables: arena.Tables, name: str) -> None:
     table = getattr(tables, name)
     assert {column: str(kind) for column, kind in table.dtypes.items()} == COLUMNS[name]
-    assert (len(table) > 0) == (name != "readings")  # nobody has read anything yet
+    assert (len(table) > 0) == (name not in LATER)  # nobody has read or answered anything
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -122,7 +122,7 @@ def test_the_package_names_nothing_else() -> None:
 
 def test_every_row_is_of_a_match_that_was_planned(tables: arena.Tables) -> None:
     planned = set(tables.matches["match_id"])
-    assert all(set(getattr(tables, name)["match_id"]) == planned for name in COLUMNS if name != "readings")
+    assert all(set(getattr(tables, name)["match_id"]) == planned for name in COLUMNS if name not in LATER)
 
 
 def test_a_row_stands_there_once(tables: arena.Tables) -> None:
@@ -131,7 +131,7 @@ def test_a_row_stands_there_once(tables: arena.Tables) -> None:
         "seats": ["match_id", "seat"],
         "utterances": ["match_id", "step", "seat", "part"],
         "confidences": ["match_id", "round", "seat", "audience"],
-        "verdicts": ["match_id", "judge", "ballot"],
+        "verdicts": ["match_id", "judge", "ballot", "order"],
         "calls": ["match_id", "step", "slot", "call", "attempt"],
     }
     for name, key in keys.items():
@@ -193,7 +193,7 @@ def test_chars_count_the_text(tables: arena.Tables) -> None:
 
 def test_a_verdict_is_for_a_seat(tables: arena.Tables) -> None:
     assert set(tables.verdicts["choice"]) <= {"proposition", "opposition"}
-    assert tables.verdicts.groupby("match_id").size().tolist() == [3] * 2
+    assert tables.verdicts.groupby(["match_id", "order"]).size().tolist() == [3] * 4
 
 
 def test_a_winner_is_whom_most_ballots_name(tables: arena.Tables) -> None:
@@ -223,7 +223,7 @@ def test_settings_of_a_seat_are_recorded(tmp_path: Path) -> None:
 
 @cache
 def _composed() -> dict[str, Any]:
-    return config.compose(["topics.limit=1", "schedule=self"])
+    return config.compose(["topics.limit=1", "schedule=self", "judge.orders=as_spoken"])
 
 
 class Answering:
@@ -346,7 +346,7 @@ def test_a_run_that_nobody_touched_is_proved(finished: Path) -> None:
     result = verified(finished)
     assert result.findings == ()
     assert (result.matches, result.finished, result.in_flight, result.superseded) == (2, 2, 0, 0)
-    assert result.calls == result.views == 2 * (2 * 2 * 3 + 3)
+    assert result.calls == result.views == 2 * (2 * 2 * 3 + 2 * 3)
 
 
 def test_rewriting_a_ledger_as_it_is_is_no_finding(mine: Path) -> None:

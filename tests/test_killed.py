@@ -84,6 +84,36 @@ def test_a_run_killed_again_and_again_ends_as_a_calm_one(calm: Path, tmp_path: P
         pd.testing.assert_frame_equal(table, values(tmp_path / "killed")[name])
 
 
+def test_a_killed_tournament_goes_on_with_the_pairings_that_it_had(tmp_path: Path) -> None:
+    """Who meets whom next follows from results, and results from real replies over HTTP."""
+    four = [
+        "+agents={a: {model: openai/a}, b: {model: openai/b}}",
+        "schedule=swiss",
+        "topics.limit=3",
+        "game.params.rebuttals=0",
+    ]
+
+    def tournament(name: str) -> list[str]:
+        return [*start(tmp_path, name), *four]
+
+    with serve() as served:
+        done = subprocess.run(tournament("calm"), env=told(served), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with serve("--latency", "0.1") as served:
+
+        def stats() -> tuple[int, int]:
+            known = served.stats()
+            return known["answered"], known["in_flight"]
+
+        kills = run_killed(tournament("killed"), tmp_path / "killed", [5, 30, 50], stats, told(served), 60)
+        duplicates = served.stats()["duplicate_bodies"]
+    assert kills.returncode == 0, kills.output
+    assert kills.kills == 3
+    assert duplicates <= in_flight(tmp_path / "killed")
+    for name, table in values(tmp_path / "calm").items():
+        pd.testing.assert_frame_equal(table, values(tmp_path / "killed")[name])
+
+
 def test_faults_change_nothing_but_the_number_of_tries(calm: Path, tmp_path: Path) -> None:
     faults = "429=0.1,500=0.1,drop=0.1,invalid_json=0.05"
     with serve("--fault", faults, "--retry-after", "0") as served:

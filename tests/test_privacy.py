@@ -32,7 +32,12 @@ PARAMS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "own_confidence": st.sampled_from(["shown", "hidden"]),
         "told": st.sampled_from(["nothing", "equal_copy", "even_odds"]),
         "reasoning": st.sampled_from(["off", "own", "both_outcomes"]),
-    }
+    },
+    "matchup": {
+        "orders": st.sampled_from(["balanced", "both"]),
+        "samples": st.integers(0, 2),
+        "reasoning": st.sampled_from(["off", "own"]),
+    },
 }
 """What to vary of a game's parameters; a game that is not here is tried with its defaults."""
 

@@ -22,7 +22,7 @@ FIELDS = [
 
 COUNTED = {
     "matches_planned", "matches", "confidences_read", "confidences", "ballots_read", "ballots", "input_tokens",
-    "output_tokens", "cost_usd", "debates", "escalation_significant_models",
+    "output_tokens", "cost_usd", "debates", "escalation_significant_models", "judge_ballots", "judge_cost_per_ballot",
 }  # fmt: skip
 FREE = {"escalation_logit", "log_score", "judge_length_effect", "shading_predicts_winning", "noise_assumed"}
 """Statistics that are no probabilities, nor differences of them."""
@@ -80,6 +80,7 @@ def test_every_name_that_others_rely_on_is_there(arena: Arena, runs: Path) -> No
     assert names >= {
         "confidence", "opening_overconfidence", "escalation", "mutual_overconfidence", "pair_sum", "dutch_book_loss",
         "martingale_drift", "excess_movement", "shading", "brier", "ece", "auroc", "judge_side_share", "judge_agreement",
+        "judge_flip_rate", "judge_order_effect", "judge_panel_agreement", "judge_ballots", "judge_cost_per_ballot",
     }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ PUBLIC, PRIVATE = "Said aloud.", "Kept to myself."
 
 @cache
 def _composed() -> dict[str, Any]:
-    return config.compose(["topics.limit=1", "game.params.public_confidence=true"])
+    return config.compose(["topics.limit=1", "game.params.public_confidence=true", "judge.orders=as_spoken"])
 
 
 def experiment(model: str = "test/it", private: str = "auto", **changes: Any) -> Experiment:

@@ -77,7 +77,7 @@ class Models:
 
 def _simulated(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
     presets = {name: Preset(**values) for name, values in settings["presets"].items()}
-    return SimulatedModel(presets, settings["latency_s"])
+    return SimulatedModel(presets, settings["latency_s"], settings["answers"])
 
 
 def _scripted(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:

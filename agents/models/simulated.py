@@ -9,6 +9,14 @@ A debater's confidence follows a stated belief-updating model in log-odds of win
 with m, k one draw a model, u one a debate, i one a seat, s and r one a seat and round, all standard normal. With
 `evidence` set the debater is Bayesian instead: each round brings a log-likelihood ratio about who wins, drawn from
 N(+/- evidence^2 / 2, evidence^2), so that its belief is a martingale in probability. It describes numbers, not minds.
+
+A respondent has a latent log-odds of being right for each question and model, M, and of two answers it is surer of the first where
+the difference is positive:
+
+    M = ability + sd_ability * a
+    right with probability logistic(M), each sample anew or, with probability `persistence`, as the first answer
+    stated = 100 * logistic(M + overstatement + sd_report * r), rounded stochastically to a multiple of `rounding`
+    difference = M_first - M_second + order_lean + sd_comparison * c
 """
 
 from __future__ import annotations
@@ -19,10 +27,10 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from arena.forms import Choice, Chosen, Confidence, Implied, Parts, Reasoning, Speech, Verdict
+from arena.forms import LETTERS, Answer, Choice, Chosen, Confidence, Implied, Parts, Reasoning, Speech, Verdict
 from arena.stats.preset import Preset
 from arena.types import Completion, Form, Occasion, Request, Usage
 
@@ -34,6 +42,8 @@ class SimulatedModel:
     presets: Mapping[str, Preset]
     latency_s: float = 0.0
     """Mean of an exponential latency."""
+    answers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What simulated respondents answer where they are right, by the question's id. Other questions they can but guess."""
 
     async def complete(self, request: Request) -> Completion:
         if self.latency_s:
@@ -43,8 +53,8 @@ class SimulatedModel:
         return self.reply(request)
 
     def reply(self, request: Request) -> Completion:
-        """The completion, a function of the request's model and occasion alone."""
-        text = _text(self.preset(request.model), request.model, request.occasion)
+        """The completion, a function of the request's model, its occasion, and who speaks first in its messages."""
+        text = _text(self.preset(request.model), request, self.answers)
         sent = sum(len(message.content) for message in request.messages)
         usage = Usage(input=sent // 4, output=len(text) // 4)
         return Completion(text, usage=usage, model=request.model, cost_usd=0.0)
@@ -82,23 +92,32 @@ def truth(match_seed: int) -> int:
     return _draws("truth", match_seed).randrange(2)
 
 
-def _text(preset: Preset, model: str, occasion: Occasion) -> str:
-    form = occasion.ask.form
+def _text(preset: Preset, request: Request, answers: Mapping[str, str]) -> str:
+    form = request.occasion.ask.form
     if isinstance(form, Parts):
-        return form.render({name: _value(part, name, preset, model, occasion) for name, part in form.forms.items()})
-    return form.render(_value(form, "", preset, model, occasion))
+        return form.render({name: _value(part, name, preset, request, answers) for name, part in form.forms.items()})
+    return form.render(_value(form, "", preset, request, answers))
 
 
-def _value(form: Form, part: str, preset: Preset, model: str, occasion: Occasion) -> Any:
+def _value(form: Form, part: str, preset: Preset, request: Request, answers: Mapping[str, str]) -> Any:
+    model, occasion = request.model, request.occasion
     match form:
+        case Answer():
+            return _answer(form, preset, request, answers)
+        case Confidence(about="answer_correct"):
+            return _sure(preset, request)
+        case Reasoning() if occasion.ask.items:
+            return f"(Simulated reasoning.) The log-odds of being right stand at {mastery(preset, request):+.2f}."
+        case Choice() if len(occasion.ask.items) == 2:
+            return _surer(form, preset, request)
         case Speech():
-            return _speech(occasion)
+            return _speech(preset, occasion)
         case Confidence():
             return _stated(preset, model, occasion, part)
         case Reasoning():
             return f"(Simulated reasoning.) {_STAND} {belief(preset, model, occasion):+.2f}."
         case Verdict():
-            return _ballot(form, preset, model, occasion)
+            return _ballot(form, preset, request)
         case Implied():
             return _implied(preset, model, occasion)
         case Choice():
@@ -122,14 +141,44 @@ def _rounded(percent: float, unit: float, draws: random.Random) -> float:
     return unit * (low + (draws.random() < percent / unit - low))
 
 
-def _ballot(form: Verdict, preset: Preset, model: str, occasion: Occasion) -> Chosen:
-    draws = _draws("ballot", occasion.match_seed, model, occasion.ask.seat)
-    right = preset.discernment * (1 if truth(occasion.match_seed) == 0 else -1)
-    log_odds = right + preset.side_lean + preset.sd_ballot * draws.gauss()
+def _ballot(form: Verdict, preset: Preset, request: Request) -> Chosen:
+    occasion = request.occasion
+    draws = _draws("ballot", occasion.match_seed, request.model, occasion.ask.seat)
+    ahead = _ahead(request, form.options)
+    if ahead is None:
+        ahead = 1.0 if truth(occasion.match_seed) == 0 else -1.0
+    right = preset.discernment * ahead
+    first = _first_heard(request, form.options)
+    order = preset.order_lean * (0 if first is None else 1 if first == form.options[0] else -1)
+    taken = _draws("opinion", occasion.match_seed, request.model).random()
+    opinion = preset.doubt * math.log(taken / (1 - taken))
+    log_odds = right + preset.side_lean + order + opinion + preset.sd_ballot * draws.gauss()
     probability = 100 / (1 + math.exp(-abs(log_odds)))
     return Chosen(form.options[0 if log_odds > 0 else 1], _rounded(probability, preset.rounding, draws) / 100)
 
 
+def _first_heard(request: Request, options: tuple[str, ...]) -> str | None:
+    """The side whose speech stands first in the prompt, read from it; None where no speech is marked as a side's."""
+    sides = "|".join(map(re.escape, options))
+    marked = (re.search(rf'<heard from="({sides})"', message.content) for message in request.messages)
+    return next((found.group(1) for found in marked if found is not None), None)
+
+
+def _ahead(request: Request, options: tuple[str, ...]) -> float | None:
+    """By how much the speeches of the first side are worth more than those of the second, as they say themselves in the prompt;
+    None where none says it."""
+    read = " ".join(message.content for message in request.messages)
+    said = rf"\(Simulated speech: ({'|'.join(map(re.escape, options))}), .*? {_WORTH} ([+-]\d+\.\d\d)\.\)"
+    worth: dict[str, list[float]] = {side: [] for side in options}
+    for side, value in re.findall(said, read):
+        worth[side].append(float(value))
+    if not any(worth.values()):
+        return None
+    first, second = (sum(said) / len(said) if said else 0.0 for said in (worth[side] for side in options[:2]))
+    return first - second
+
+
+_WORTH = "It is worth"
 _STAND = "The log-odds stand at"
 
 
@@ -161,17 +210,64 @@ _SENTENCES = (
 )
 
 
-def _speech(occasion: Occasion) -> str:
-    """Filler of the length that published speeches have (mean about 5,600 characters)."""
+def _speech(preset: Preset, occasion: Occasion) -> str:
+    """Filler of the length that published speeches have (mean about 5,600 characters), which says what it is worth where its
+    speaker has a rating: in log-odds against a speaker of 0 points."""
     ask = occasion.ask
     draws = _draws("speech", occasion.match_seed, ask.seat, ask.step)
     if ask.role == "judge":
         return "(Simulated judge.) A coin that leans toward the truth was tossed."
+    if ask.items:
+        return "(Simulated respondent.) Two latent numbers were compared, with noise."
     length = min(max(draws.lognormvariate(math.log(5300), 0.35), 2000), 12000)
-    paragraphs = [f"(Simulated speech: {ask.seat}, {ask.phase.replace('_', ' ')}. No model wrote this.)"]
+    worth = ""
+    if preset.rating is not None:
+        good_day = _draws("worth", occasion.match_seed, ask.seat).gauss(0, preset.sd_worth)
+        worth = f" {_WORTH} {preset.rating * math.log(10) / 400 + good_day:+.2f}."
+    paragraphs = [f"(Simulated speech: {ask.seat}, {ask.phase.replace('_', ' ')}. No model wrote this.{worth})"]
     while sum(map(len, paragraphs)) < length:
         paragraphs.append(" ".join(draws.sample(_SENTENCES, 5)))
     return "\n\n".join(paragraphs)
+
+
+# ------------------------------------------------------------------ questions with answers
+
+
+def mastery(preset: Preset, request: Request, place: int = 0) -> float:
+    """Log-odds that a simulated respondent answers an item right: of its ask's items, the one in this place."""
+    occasion = request.occasion
+    return (
+        preset.ability
+        + preset.sd_ability * _draws("mastery", occasion.run_seed, request.model, occasion.ask.items[place]).gauss()
+    )
+
+
+def _answer(form: Answer, preset: Preset, request: Request, answers: Mapping[str, str]) -> str:
+    occasion = request.occasion
+    item = occasion.ask.items[0]
+    draws = _draws("answer", occasion.match_seed, request.model, item, occasion.ask.round)
+    if occasion.ask.round > 1 and draws.random() < preset.persistence:
+        draws = _draws("answer", occasion.match_seed, request.model, item, 1)
+    right = draws.random() < 1 / (1 + math.exp(-mastery(preset, request)))
+    known = answers.get(item)
+    if known is not None and right:
+        return known
+    others = [letter for letter in LETTERS[: len(form.options)] if letter != known]
+    return draws.choice(others) if others else f"a simulated guess, number {draws.randrange(3)}"
+
+
+def _sure(preset: Preset, request: Request) -> float:
+    occasion = request.occasion
+    draws = _draws("sure", occasion.match_seed, request.model, occasion.ask.items[0], occasion.ask.round)
+    log_odds = mastery(preset, request) + preset.overstatement + preset.sd_report * draws.gauss()
+    return _rounded(100 / (1 + math.exp(-log_odds)), preset.rounding, draws) / 100
+
+
+def _surer(form: Choice, preset: Preset, request: Request) -> str:
+    occasion = request.occasion
+    draws = _draws("surer", occasion.match_seed, request.model, occasion.ask.items)
+    ahead = mastery(preset, request, 0) - mastery(preset, request, 1) + preset.order_lean
+    return form.options[0 if ahead + preset.sd_comparison * draws.gauss() > 0 else 1]
 
 
 def _draws(*parts: object) -> random.Random:

@@ -39,7 +39,7 @@ def _log(chosen: argparse.Namespace) -> int:
 def _ls(opened: Run, chosen: argparse.Namespace) -> int:
     reading = opened.read()
     rows: list[dict[str, Any]] = []
-    for spec in opened.experiment.matches:
+    for spec in opened.matches(reading):
         history = reading.history(spec.id)
         ended = history.ended
         begun = bool(history.entries or history.superseded)
@@ -79,14 +79,15 @@ def _show(opened: Run, chosen: argparse.Namespace) -> int:
     from arena.replay import walk
     from arena.report import transcript
 
-    wanted = chosen.match
-    found = [spec for spec in opened.experiment.matches if wanted in (spec.id, spec.name)] or [
-        spec for spec in opened.experiment.matches if spec.id.startswith(wanted)
+    wanted, reading = chosen.match, opened.read()
+    matches = opened.matches(reading)
+    found = [spec for spec in matches if wanted in (spec.id, spec.name)] or [
+        spec for spec in matches if spec.id.startswith(wanted)
     ]
     if len(found) != 1:
         many = f"{len(found)} matches are called" if found else "no match is called"
         raise ConfigError(f"{many} {wanted!r}; `arena log ls {opened.folder}` lists their ids and names")
-    history = opened.read().history(found[0].id)
+    history = reading.history(found[0].id)
     walked, _ = walk(opened.setting.match(found[0]), history)
     played = opened.walked(walked, history)
     if chosen.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arena.commands import OK, Commands, Shared
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from arena.power import Power
+    from arena.separate import Separation
     from arena.types import Experiment
 
 DIFFERENCE = 0.05
@@ -37,6 +39,15 @@ def add(commands: Commands, shared: Shared) -> None:
         metavar="D",
         help="the difference to be seen with --power, in probability (default: 0.05)",
     )
+    plan.add_argument(
+        "--separate", nargs=2, metavar="AGENT", help="say what it would cost to know which of two agents is stronger"
+    )
+    plan.add_argument(
+        "--points",
+        type=float,
+        metavar="N",
+        help="how far apart the two are, in rating points (default: as in --like RUN, or 100)",
+    )
     plan.set_defaults(go=_plan)
 
 
@@ -44,15 +55,29 @@ def _plan(chosen: argparse.Namespace) -> int:
     from arena import config
 
     experiment = config.experiment(config.compose(chosen.overrides, chosen.config_dir))
-    power = None
-    if chosen.power or chosen.like or chosen.difference is not None:
+    power = separation = None
+    if chosen.separate:
+        from arena.separate import separation as separated
+
+        like = Path(chosen.like) if chosen.like else None
+        separation = separated(experiment, chosen.separate, chosen.points, like, _level(experiment))
+    elif chosen.points is not None:
+        raise config.ConfigError("--points says how far two agents are apart: name them with --separate AGENT AGENT")
+    if chosen.power or (chosen.like and not chosen.separate) or chosen.difference is not None:
         from arena.power import foreseen
 
         power = foreseen(experiment, chosen.like, DIFFERENCE if chosen.difference is None else chosen.difference)
-    return show(experiment, chosen.json, power)
+    return show(experiment, chosen.json, power, separation)
 
 
-def show(experiment: Experiment, as_json: bool, power: Power | None = None) -> int:
+def _level(experiment: Experiment) -> float:
+    """How often the wrong one may be named."""
+    return float(experiment.resolved["schedule"].get("stop", {}).get("level", 0.05))
+
+
+def show(
+    experiment: Experiment, as_json: bool, power: Power | None = None, separation: Separation | None = None
+) -> int:
     """Print what an experiment would be, and what it could show. Returns the exit code."""
     from arena import local
     from arena.match import Setting
@@ -63,7 +88,8 @@ def show(experiment: Experiment, as_json: bool, power: Power | None = None) -> i
     local.known(setting)
     planned = plan(setting)
     if as_json:
-        print(json.dumps(planned.plain() | ({"power": power.plain()} if power else {})))
+        more = {"power": power.plain() if power else None, "separation": separation.plain() if separation else None}
+        print(json.dumps(planned.plain() | {name: plain for name, plain in more.items() if plain}))
         return OK
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -79,7 +105,10 @@ def show(experiment: Experiment, as_json: bool, power: Power | None = None) -> i
     agents = ", ".join(f"{name} ({n})" for name, n in planned.agents.items())
     between = f" between {agents}" if agents else ""
     console = Console(soft_wrap=True)
-    console.print(f"{planned.matches:,} matches on {planned.topics} topics{between}", highlight=False, markup=False)
+    most = "At most " if planned.stops else ""
+    console.print(
+        f"{most}{planned.matches:,} matches on {planned.topics} topics{between}", highlight=False, markup=False
+    )
     console.print(table)
     unknown = f" plus what {', '.join(planned.unpriced)} cost, which is not known" if planned.unpriced else ""
     console.print(
@@ -100,7 +129,23 @@ def show(experiment: Experiment, as_json: bool, power: Power | None = None) -> i
         console.print(f"Note: {line}", highlight=False, markup=False)
     if power:
         _say(power, console)
+    if separation:
+        console.print(_apart(separation), highlight=False, markup=False)
     return OK
+
+
+def _apart(found: Separation) -> str:
+    """What it takes to tell two agents apart, in a sentence."""
+    from arena.progress import money
+
+    one, other = found.agents
+    most = f"in nine cases of ten at most {found.pairs_ninety:,.0f}" if found.pairs_ninety else "now and then many more"
+    unknown = f" plus what {', '.join(found.unpriced)} cost, which is not known" if found.unpriced else ""
+    return (
+        f"To know which of {one} and {other} is stronger, if they are {abs(found.points):.0f} points apart ({found.source}), "
+        f"takes about {found.pairs:,.0f} mirrored pairs between the two, {most}: {found.matches:,.0f} matches, "
+        f"about {money(found.usd, 0)}{unknown}. At most {found.level:.0%} of such answers are wrong."
+    )
 
 
 def _say(power: Power, console: Console) -> None:

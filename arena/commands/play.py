@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from arena.types import Experiment
 
 
+RESUMED_WITH = ("limits.", "provider.", "prices", "schedule.stop.matches", "schedule.stop.usd")
+"""Beginnings of the keys that may change when a run is resumed."""
+
+
 def add(commands: Commands, shared: Shared) -> None:
     """The grammar of the commands that play."""
     run = commands.add_parser(
@@ -28,6 +32,12 @@ def add(commands: Commands, shared: Shared) -> None:
     )
     run.add_argument(
         "--from", dest="source", type=Path, metavar="RUN", help="play the experiment of a run directory again"
+    )
+    run.add_argument(
+        "--join",
+        type=Path,
+        metavar="RUN",
+        help="play new agents against those of a finished tournament: schedule=ladder agents.NAME.model=...",
     )
     run.add_argument(
         "-m",
@@ -60,8 +70,12 @@ def add(commands: Commands, shared: Shared) -> None:
 def _run(chosen: argparse.Namespace) -> int:
     from arena import config
 
-    if chosen.source and chosen.multirun:
-        raise config.ConfigError("--from plays one experiment again; --multirun composes several: use one of them")
+    if sum(map(bool, (chosen.source, chosen.join, chosen.multirun))) > 1:
+        raise config.ConfigError(
+            "--from plays one experiment again, --join adds to one, --multirun composes several: use one of them"
+        )
+    if chosen.join:
+        return _join(chosen)
     if not chosen.multirun:
         resolved = _resolved(chosen, chosen.overrides)
         if chosen.cfg:
@@ -79,6 +93,23 @@ def _run(chosen: argparse.Namespace) -> int:
             return code
         worst = max(worst, code)
     return worst
+
+
+def _join(chosen: argparse.Namespace) -> int:
+    """Play new agents against those of a finished tournament."""
+    import tempfile
+
+    from arena import api, config, join
+
+    joined = api.open_run(chosen.join)
+    with tempfile.TemporaryDirectory() as folder:
+        resolved = config.load(chosen.join, chosen.overrides, chosen.config_dir)
+        resolved = join.configuration(joined, resolved, Path(folder) / "joined.jsonl")
+        if not any(override.startswith("name=") for override in chosen.overrides):
+            resolved["name"] = None
+        if chosen.cfg:
+            return _print_configurations([resolved])
+        return begin(*ready(resolved, chosen.join), chosen, chosen.join)
 
 
 def _resolved(chosen: argparse.Namespace, overrides: Sequence[str], job: str | None = None) -> dict[str, Any]:
@@ -131,10 +162,11 @@ def _resume(chosen: argparse.Namespace) -> int:
 
     for override in chosen.overrides:
         key = override.partition("=")[0].lstrip("+")
-        if not key.startswith(("limits.", "provider.", "prices")) or ".presets" in key or ".scripts" in key:
+        if not key.startswith(RESUMED_WITH) or ".presets" in key or ".scripts" in key:
             raise config.ConfigError(
-                f"{override}: a run is resumed as it began; only limits, prices and how providers are reached can "
-                f"change. To play something else: arena run --from {chosen.run} {override}"
+                f"{override}: a run is resumed as it began; only limits, prices, how providers are reached and after how many "
+                "matches or how much money it stops can change. To play something else: "
+                f"arena run --from {chosen.run} {override}"
             )
     opened = api.open_run(chosen.run, chosen.overrides)
     return _play(opened, local.ready(opened.setting), chosen)
@@ -189,16 +221,30 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     if stopped_by == "interrupted":
         print(f"arena: interrupted; go on with: arena resume {opened.folder}", file=sys.stderr)
         return INTERRUPTED
+    if stopped_by == "money":
+        print(
+            f"arena: the money is spent; go on with more: arena resume {opened.folder} schedule.stop.usd=...",
+            file=sys.stderr,
+        )
+        return BUDGET
     return OK if (tables["matches"]["status"] == "finished").all() else INCOMPLETE
 
 
 def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) -> None:
     from arena.report import summary
 
+    manifest = json.loads((opened.folder / "manifest.json").read_text(encoding="utf-8"))
     if as_json:
-        print(json.dumps({"run": str(opened.folder), **summary.facts(tables, opened.simulated)}))
+        told = {name: manifest[name] for name in ("stopped_by", "rounds", "standing") if name in manifest}
+        print(json.dumps({"run": str(opened.folder), **told, **summary.facts(tables, opened.simulated)}))
         return
     from rich.console import Console
+    from rich.text import Text
 
-    Console(soft_wrap=True).print(summary.rendered(tables, opened.simulated))
+    console = Console(soft_wrap=True)
+    console.print(summary.rendered(tables, opened.simulated))
+    if "rounds" in manifest:
+        from arena.tournament import ended
+
+        console.print(Text(ended(manifest["stopped_by"], manifest["rounds"], manifest["standing"])))
     print(opened.folder)

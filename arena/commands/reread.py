@@ -40,7 +40,7 @@ def _reread(chosen: argparse.Namespace) -> int:
             "the panel that was chosen has no reader, or nothing that a reader is asked (a prompt `reading`); "
             "judge=reader has both: arena reread RUN judge.judges.reader.model=openai/gpt-4o"
         )
-    found = reread.material(chosen.run, config.game_params(Params, composed["game"]["params"]))
+    found = reread.material(chosen.run, config.params_of(Params, composed["game"]["params"]))
     print(f"arena: {found.said}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         resolved = reread.configuration(chosen.run, found, composed, Path(folder))

@@ -170,7 +170,7 @@ def standalone(drawn: Drawn) -> str:
     whole = max(width * columns, 360.0)
     parts: list[str] = []
     y = 8.0
-    for line in textwrap.wrap(inert(drawn.title), int(whole / 7.4)):
+    for line in textwrap.wrap(inert(drawn.title), int(whole / 8.2)):
         y += 17
         parts.append(_text(8, y, line, INK, "bold 14px"))
     for label, ink, _ in drawn.keys:
@@ -183,7 +183,7 @@ def standalone(drawn: Drawn) -> str:
         size = sizes[number]
         parts.append(text.replace("<svg ", f'<svg x="{x:g}" y="{down:g}" width="{size[0]:g}" height="{size[1]:g}" ', 1))
     y += rows * height
-    for line in textwrap.wrap(inert(drawn.caption), int(whole / 5.6)):
+    for line in textwrap.wrap(inert(drawn.caption), int(whole / 6.2)):
         y += 14
         parts.append(_text(8, y, line, MUTED, "11px"))
     text = (

@@ -449,13 +449,17 @@ class Lost:
 
 
 def losses(tables: Mapping[str, pd.DataFrame]) -> list[Lost]:
-    """Debates, speeches, confidences and ballots, as `arena.stats.missing` counts them."""
-    counted: dict[str, list[Count]] = {"debates": [], "speeches": [], "confidences": [], "ballots": []}
+    """Debates, speeches, confidences and ballots, as `arena.stats.missing` counts them; answers and pairs of them."""
+    kinds = ("debates", "speeches", "confidences", "ballots", "answers", "pairs of answers")
+    counted: dict[str, list[Count]] = {kind: [] for kind in kinds}
     for of in beliefs.split(tables).values():
         counted["debates"].append(count_of(of["matches"].replace({"status": {"planned": "never started"}}), 0))
         counted["ballots"].append(count_of(of["verdicts"], ballots_planned(of)))
+        counted["answers"].append(count_of(of["answers"].query("round == 1"), 0))
+        counted["pairs of answers"].append(count_of(of["preferences"], 0))
         speeches = of["utterances"].query("part == 'speech'")
-        for kind, said in (("speeches", speeches), ("confidences", _kept(standing(of["confidences"])))):
+        of_winning = of["confidences"].query("about == 'own_side_wins'")
+        for kind, said in (("speeches", speeches), ("confidences", _kept(standing(of_winning)))):
             counted[kind] += [count_of(rows, planned) for _, _, rows, planned in by_phase(said, of["seats"])]
     lost = (_lost(kind, counts) for kind, counts in counted.items())
     return [one for one in lost if one.planned]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from arena import frames
 from arena.stats.beliefs import NEEDED, Beliefs, beliefs, conditions
@@ -17,6 +18,7 @@ from arena.types import READ
 
 COLUMNS = NEEDED | {
     "matches": [*NEEDED["matches"], "topic"],
+    "seats": [*NEEDED["seats"], "agent"],
     "calls": [*NEEDED["calls"], "cached_tokens"],
     "utterances": [*NEEDED["utterances"], "phase", "audience", "status"],
 }
@@ -35,6 +37,8 @@ class Source:
     """Empty where there is none."""
     experiment: str | None
     """The text of experiment.yaml; None where a run was imported."""
+    providers: Mapping[str, Mapping[str, Any]]
+    """Whom models were asked of, as experiment.yaml has it; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,10 @@ def gather(folders: Sequence[Path]) -> Gathered:
     return Gathered(tuple(sources), tables, tuple(names), believed)
 
 
-def _settings(folder: Path) -> tuple[Mapping[str, Any], str | None]:
-    manifest, experiment = folder / "manifest.json", folder / "experiment.yaml"
-    return (
-        _manifest(manifest) if manifest.is_file() else {},
-        experiment.read_text(encoding="utf-8") if experiment.is_file() else None,
-    )
+def _settings(folder: Path) -> tuple[Mapping[str, Any], str | None, Mapping[str, Mapping[str, Any]]]:
+    manifest, path = folder / "manifest.json", folder / "experiment.yaml"
+    experiment = path.read_text(encoding="utf-8") if path.is_file() else None
+    return _manifest(manifest) if manifest.is_file() else {}, experiment, _providers(experiment or "")
 
 
 def _manifest(path: Path) -> Mapping[str, Any]:
@@ -98,6 +100,14 @@ def _manifest(path: Path) -> Mapping[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:
         return {"unreadable": f"{path.name}: {problem}"}
+
+
+def _providers(experiment: str) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        providers: dict[str, Any] = yaml.safe_load(experiment)["provider"]
+        return {name: held for name, held in providers.items() if isinstance(held, dict)}
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return {}  # the page shows the file as it is
 
 
 # ------------------------------------------------------------------ one debate to read

@@ -13,6 +13,7 @@ from arena.report.gathered import Gathered
 from arena.report.words import count, listed, rests_on, value
 from arena.stats.beliefs import Beliefs
 from arena.stats.record import Record, find
+from arena.stats.relative import NO_ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def cards(gathered: Gathered, records: Sequence[Record]) -> list[Card]:
         if name in gathered.believed
     ]
     made += [
-        Card(name, tuple(_leaning(gathered, name, _of(records, name))))
+        Card(name, (*_leaning(gathered, name, _of(records, name)), *_answered(_of(records, name))))
         for name in gathered.conditions
         if name not in gathered.believed
     ]
@@ -144,6 +145,29 @@ def _leaning(gathered: Gathered, condition: str, of: Of) -> Iterator[Said]:
         f"of the ballots went to the {share.contrast}; judges without a lean give 50\u00a0% over balanced debates.{ruled}",
         rests_on(share, "percent"),
     )
+
+
+def _answered(of: Of) -> Iterator[Said]:
+    """Questions with answers: how sure respondents said they were, and what pairs of answers told beyond that."""
+    excess, accuracy = of("answer_overconfidence"), of("answer_accuracy")
+    if excess and accuracy:
+        how = {1: "too sure", -1: "too unsure", 0: "about as sure as they should be"}[_side(excess, 0)]
+        right = value(accuracy.estimate, "percent")
+        yield Said(
+            value(excess.estimate, "points"),
+            f"Respondents were {how} of their answers, of which {right} were right.",
+            rests_on(excess, "points", "questions"),
+        )
+    paired, stated = of("auroc", contrast="bradley_terry"), of("auroc", contrast="direct")
+    gain = of("auroc", contrast="bradley_terry-direct")
+    if paired and stated and gain:
+        how = {1: "better than", -1: "worse than", 0: "about as well as"}[_side(gain, 0)]
+        yield Said(
+            value(gain.estimate, "points"),
+            f"Asked of which of two answers they were surer, they told right answers from wrong ones {how} by the number that "
+            f"they stated (AUROC {value(paired.estimate, 'plain')} against {value(stated.estimate, 'plain')}). {NO_ZERO}",
+            rests_on(gain, "points", "questions"),
+        )
 
 
 def _phase(name: str) -> str:

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from arena.report.transcript import inert
 from arena.stats.record import Record
+from arena.stats.relative import NO_ZERO
 
 COUNTS = (
-    "matches", "confidences", "ballots", "readings", "matches_planned", "confidences_read", "ballots_read",
-    "input_tokens", "output_tokens",
+    "matches", "confidences", "ballots", "judge_ballots", "readings", "matches_planned", "confidences_read", "ballots_read",
+    "preferences_read", "input_tokens", "output_tokens",
 )  # fmt: skip
 """Statistics whose estimate is a count."""
 
@@ -23,7 +24,8 @@ HEADLINES = (
     "condition_difference", "escalation", "escalation_per_round", "escalation_difference", "mutual_overconfidence",
     "pair_sum", "dutch_book_loss", "martingale_drift", "excess_movement", "public_confidence", "shading",
     "shading_predicts_winning", "overconfidence", "brier", "auroc", "ece", "ece_null_band", "judge_side_share",
-    "judge_agreement", "judge_alpha", "alignment", "input_tokens", "output_tokens", "cost_usd",
+    "judge_agreement", "judge_alpha", "alignment", "answer_accuracy", "answer_overconfidence", "selective_auc",
+    "preferences_read", "preference_first_share", "preference_flip_rate", "input_tokens", "output_tokens", "cost_usd",
 )  # fmt: skip
 """What is shown unless all is asked for."""
 
@@ -50,6 +52,8 @@ def rendered(records: Sequence[Record], *, whole: bool = False, tests: bool = Tr
     more = f" {left:,} more numbers, single models among them: --all, --only NAME or --json." if left else ""
     units = "Probabilities are in [0, 1], intervals at 95 %. n counts debates, and where something is counted what was planned"
     parts.append(Text(f"{units}; missing is what was planned and is not in n.{more}", style="dim"))
+    if any(record.statistic == "selective_auc" for record in shown):
+        parts.append(Text(f"{NO_ZERO} Where it is about answers, n counts questions.", style="dim"))
     return Group(*parts)
 
 
@@ -72,7 +76,12 @@ def _headline(record: Record, phases: Sequence[str | None]) -> bool:
         return False
     if record.statistic == "escalation" and record.convention == "default":
         return said == f"{phases[0]}->{phases[-1]}"
-    return not (said in ("as stated", "equal mass", "maximum") or "by debate and model" in said)
+    # Of the measures of relative confidence, differences of the default one alone.
+    return not (
+        said in ("as stated", "equal mass", "maximum")
+        or "by debate and model" in said
+        or said.startswith(("trueskill-", "elo-"))
+    )
 
 
 def _table(condition: str | None, records: Sequence[Record], tests: bool) -> Table:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from arena.report import figures, headlines, numbers, words
+from arena.report import figures, headlines, judging, numbers, standings, tournament_figures, words
 from arena.report.drawing import PALETTE, Drawn, inline, standalone
 from arena.report.figures import Absent, Shown
 from arena.report.gathered import Example, Gathered, Source, gather, typical
+from arena.report.tournaments import Contests, contested
 from arena.report.transcript import inert
 from arena.stats import ours
 from arena.stats.record import Record
@@ -41,13 +41,14 @@ def write(runs: Sequence[Path], folder: Path) -> Report:
     """Write `report.html` and `figures/*.svg` into a folder. Raises `FileNotFoundError` for what has no tables."""
     gathered = gather(runs)
     records = ours.records(gathered.tables)
-    shown = Shown(gathered.conditions, gathered.tables, records, gathered.believed)
-    drawn = figures.figures(shown)
+    contests = contested(gathered)
+    of_contests = tournament_figures.figures(contests)
+    drawn = figures.figures(Shown(gathered.conditions, gathered.tables, records, gathered.believed))
     # All is made before anything is written, so that page and figures are of one time.
-    made = rendered(gathered, records, drawn)
+    made = rendered(gathered, records, contests, of_contests, drawn)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for figure in drawn:
+    for figure in (*of_contests, *drawn):
         path = folder / "figures" / f"{figure.name}.svg"
         if isinstance(figure, Absent):
             path.unlink(missing_ok=True)
@@ -58,10 +59,17 @@ def write(runs: Sequence[Path], folder: Path) -> Report:
     unfinished = folder / ".report.html"
     unfinished.write_text(made, encoding="utf-8")
     unfinished.replace(page)
-    return Report(page, tuple(files), tuple(figure.why for figure in drawn if isinstance(figure, Absent)))
+    absent = (figure.why for figure in (*of_contests, *drawn) if isinstance(figure, Absent))
+    return Report(page, tuple(files), tuple(why for why in absent if why))
 
 
-def rendered(gathered: Gathered, records: Sequence[Record], drawn: Sequence[Drawn | Absent]) -> str:
+def rendered(
+    gathered: Gathered,
+    records: Sequence[Record],
+    contests: Contests,
+    of_contests: Sequence[Drawn | Absent],
+    drawn: Sequence[Drawn | Absent],
+) -> str:
     """The page. All text in it that is not ours is escaped, its control characters made visible."""
     simulated = sorted({name for source in gathered.sources for name in _simulated(source, gathered)})
     return _template().render(
@@ -70,14 +78,13 @@ def rendered(gathered: Gathered, records: Sequence[Record], drawn: Sequence[Draw
         about=headlines.about(gathered),
         simulated=simulated,
         alone=len(gathered.conditions) == 1,
+        ranking=standings.card(contests),
         cards=headlines.cards(gathered, records),
-        figures=[
-            {
-                "name": figure.name, "title": _unbroken(figure.title), "caption": _unbroken(figure.caption), "legend": figure.keys,
-                "panels": [Markup(inline(panel)) for panel in figure.panels], "columns": min(figure.columns, len(figure.panels)),
-            }
-            for figure in drawn if isinstance(figure, Drawn)
-        ],
+        contests=[_figure(figure) for figure in of_contests if isinstance(figure, Drawn)],
+        standings=[table for contest in contests.tournaments for table in standings.tables(contest, contests.several)],
+        decisions=[standings.decided(course, len(contests.courses) > 1) for course in contests.courses],
+        judges=list(judging.tables(records)),
+        figures=[_figure(figure) for figure in drawn if isinstance(figure, Drawn)],
         absent=[figure.why for figure in drawn if isinstance(figure, Absent)],
         tables=[(condition, _rows(records, condition)) for condition in dict.fromkeys(record.condition for record in records)],
         meanings={named.title: named.meaning for record in records if (named := words.named(record.statistic)).meaning},
@@ -87,6 +94,13 @@ def rendered(gathered: Gathered, records: Sequence[Record], drawn: Sequence[Draw
         dark={ink.variable: ink.dark for ink in PALETTE},
         version=version("debate-arena"),
     )  # fmt: skip
+
+
+def _figure(drawn: Drawn) -> dict[str, Any]:
+    return {
+        "name": drawn.name, "title": _unbroken(drawn.title), "caption": _unbroken(drawn.caption), "legend": drawn.keys,
+        "panels": [Markup(inline(panel)) for panel in drawn.panels], "columns": min(drawn.columns, len(drawn.panels)),
+    }  # fmt: skip
 
 
 def _unbroken(text: str) -> str:
@@ -110,14 +124,7 @@ def _inert(shown: Any) -> Any:
 
 def _simulated(source: Source, gathered: Gathered) -> set[str]:
     """The models of a run that are none."""
-    if source.experiment is None:
-        return set()
-    try:
-        settings: Any = yaml.safe_load(source.experiment)
-        providers: Mapping[str, Any] = settings["provider"]
-    except (yaml.YAMLError, TypeError, KeyError):
-        return set()  # the page shows the file as it is
-    none = {name for name, of in providers.items() if of.get("api") == "simulated"}
+    none = {name for name, provider in source.providers.items() if provider.get("api") == "simulated"}
     return {str(model) for model in set(gathered.tables["seats"]["model"]) if str(model).partition("/")[0] in none}
 
 

@@ -31,6 +31,8 @@ def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
         "confidences": _counts(tables["confidences"]["status"]),
         "ballots": _counts(tables["verdicts"]["status"]),
         "readings": _counts(tables["readings"]["status"]),
+        "answers": _counts(_marked(tables["answers"])),
+        "preferences": _counts(tables["preferences"]["status"]),
         "calls": _counts(calls["status"]),
         "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
         "cost_usd": float(spent["cost_usd"].sum()),
@@ -44,12 +46,23 @@ def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
     }
 
 
+def _marked(answers: pd.DataFrame) -> pd.Series[Any]:
+    """Whether each question's answer is right, samples aside; why not known where it is not."""
+    first = answers[answers["round"] == 1]
+    marks = first["correct"].map({True: "right", False: "wrong"}).astype("string")
+    return marks.fillna(first["status"].where(first["answer"].isna(), "without a key"))
+
+
 def by_phase(tables: Tables) -> pd.DataFrame:
     """Mean and n of the confidences that were read, by agent, audience and phase; probabilities in [0, 1]."""
-    confidences = tables["confidences"]
-    read = confidences[confidences["value"].notna()]
-    grouped = read.groupby(["audience", "agent", "round", "phase"], sort=True)["value"]
+    grouped = _stated(tables).groupby(["audience", "agent", "round", "phase"], sort=True)["value"]
     return grouped.agg(mean="mean", n="count").reset_index()
+
+
+def _stated(tables: Tables) -> pd.DataFrame:
+    """The confidences that were read; not those that were made of several answers."""
+    confidences = tables["confidences"]
+    return confidences[confidences["value"].notna() & (confidences["elicitation"] == "verbalised")]
 
 
 def rendered(tables: Tables, simulated: Collection[str]) -> RenderableType:
@@ -59,7 +72,8 @@ def rendered(tables: Tables, simulated: Collection[str]) -> RenderableType:
     if known["simulated"]:
         parts.append(Text(f"Simulated seats, no model: {', '.join(known['simulated'])}", style="yellow"))
     parts += [_confidence_table(tables, audience) for audience in _audiences(tables)]
-    if (tables["seats"]["role"] != "judge").any():
+    players = tables["seats"].query("role != 'judge'")
+    if players["match_id"].duplicated().any():
         parts.append(_wins_table(tables))
     parts += [Text(line) for line in _sentences(known)]
     return Group(*parts)
@@ -73,8 +87,10 @@ def _confidence_table(tables: Tables, audience: str) -> Table:
     means = by_phase(tables)
     means = means[means["audience"] == audience].sort_values("round")
     phases = list(dict.fromkeys(means["phase"]))
+    every = _stated(tables).query("audience == @audience")
+    of = "being right" if (every["about"] == "answer_correct").all() else "winning"
     table = Table(
-        title=f"{audience.capitalize()} confidence of winning, mean in percent (n)",
+        title=f"{audience.capitalize()} confidence of {of}, mean in percent (n)",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
@@ -86,7 +102,6 @@ def _confidence_table(tables: Tables, audience: str) -> Table:
         cells = {row["phase"]: f"{100 * row['mean']:.1f} ({row['n']})" for _, row in rows.iterrows()}
         table.add_row(Text(str(agent)), *(cells.get(phase, "-") for phase in phases))
     _more(table, len(grouped))
-    every = tables["confidences"].query("audience == @audience and value.notna()")
     table.add_section()
     together = [every.loc[every["phase"] == phase, "value"] for phase in phases]
     table.add_row("all", *(f"{100 * values.mean():.1f} ({len(values)})" for values in together), style="bold")
@@ -123,7 +138,7 @@ def _more(table: Table, agents: int) -> None:
 def _sentences(known: Mapping[str, Any]) -> list[str]:
     return [
         f"Matches: {_listed(known['matches'])}. Confidences: {_listed(known['confidences'])}. "
-        f"Ballots: {_listed(known['ballots'])}." + _readings(known["readings"]),
+        f"Ballots: {_listed(known['ballots'])}." + _readings(known["readings"]) + _answers(known),
         f"Calls: {_listed(known['calls'])}; {known['tokens']['input']:,} tokens in, "
         f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}"
         f"{_lost(known['in_flight_usd_at_most'])}.",
@@ -133,6 +148,12 @@ def _sentences(known: Mapping[str, Any]) -> list[str]:
 
 def _readings(counts: Mapping[str, int]) -> str:
     return f" Readings of reasoning: {_listed(counts)}." if counts else ""
+
+
+def _answers(known: Mapping[str, Any]) -> str:
+    if not known["answers"]:
+        return ""
+    return f" Answers: {_listed(known['answers'])}. Pairs of answers: {_listed(known['preferences'])}."
 
 
 def _lost(usd: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from arena.forms import Chosen
+from arena.forms import Chosen, parts
 from arena.frames import Played
 from arena.types import Utterance
 
@@ -40,11 +40,11 @@ def paragraphs(played: Played) -> Iterator[Paragraph]:
         if said.seat not in played.agents:  # what was put to readers, and not laid on the table
             yield Paragraph("private", f"{said.seat}, {said.phase.replace('_', ' ')}, {said.part}, private", said.text)
     phase = None
-    for said in played.walk.table.transcript:
+    for said, items in zip(played.walk.table.transcript, _items(played), strict=True):
         if said.phase != phase:
             phase = said.phase
             yield Paragraph("phase", phase.replace("_", " ").capitalize(), "")
-        yield _paragraph(said)
+        yield _paragraph(said, items)
     for entry in played.history.in_flight():
         where = f"step {entry.key.step}, attempt {entry.key.attempt + 1}"
         yield Paragraph(
@@ -61,9 +61,17 @@ def paragraphs(played: Played) -> Iterator[Paragraph]:
         yield Paragraph("note", "note", note)
 
 
-def _paragraph(said: Utterance) -> Paragraph:
+def _items(played: Played) -> list[tuple[str, ...]]:
+    """The items of the question that each utterance is about; what was laid on the table before is about none."""
+    asked = [ask.items for ask, _ in played.walk.replies for _ in parts(ask.form).forms]
+    return [()] * (len(played.walk.table.transcript) - len(asked)) + asked
+
+
+def _paragraph(said: Utterance, items: tuple[str, ...]) -> Paragraph:
     private = not any(seat != said.seat for seat in said.audience)
     heading = f"{said.seat}, {said.part.replace('_', ' ')}"
+    if items:
+        heading += f" ({' against '.join(items)})"
     if said.status not in ("ok", "repaired"):
         return Paragraph("missing", heading, f"none ({said.status})")
     if said.status == "repaired":

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from arena.stats.estimate import Estimate
 from arena.stats.record import Record
 
-Unit = Literal["percent", "points", "distance", "stakes", "plain"]
-"""`points` are differences, with their sign; `distance` has none."""
+Unit = Literal["percent", "points", "distance", "stakes", "rating", "plain"]
+"""`points` are differences of percentages, with their sign; `distance` has none. `rating` is in rating points."""
 
 MINUS = "\u2212"
 
@@ -90,6 +91,14 @@ NAMES = {
         "What the calibrated would show", "distance", "Calibration error of debaters whose stated chances are true."
     ),
     "reliability": Named("Share that won", "percent", "How often debaters won who stated a chance in this range."),
+    "judge_ambiguity": Named(
+        "Winners another judge would change",
+        "percent",
+        "Share of debates in which a judge that agrees with the panel nearly as often names another winner. At least that.",
+    ),
+    "judge_discrepancy": Named(
+        "Winners one such judge would change", "percent", "The most that any single one of these judges would change."
+    ),
     "judge_alpha": Named("Krippendorff’s alpha", "plain", "Agreement of ballots beyond chance. None: 0; full: 1."),
     "confidence_worst_case": Named(
         "Stated chance, at worst", "percent", "Its mean if each missing one were 0 %, and if each were 100 %."
@@ -118,17 +127,62 @@ NAMES = {
     "auroc": Named(
         "Telling winners from losers",
         "plain",
-        "Chance that a winner was surer than a loser (AUROC). Guessing: 0.5.",
+        "Chance that a winner was surer than a loser, or of a right answer than of a wrong one (AUROC). Guessing: 0.5.",
     ),
     "judge_side_share": Named(
         "Ballots for the opposition",
         "percent",
         "Share of a judge's ballots that went to the opposition. A judge without a lean, over balanced debates: 50 %.",
     ),
+    "judge_order_effect": Named(
+        "What the order does to ballots",
+        "points",
+        "Share of ballots for the opposition in the order that is named first, minus that in the other. None: 0.",
+    ),
+    "judge_flip_rate": Named(
+        "Ballots that flip with the order",
+        "percent",
+        "Ballots that name the other side when the same judge reads the same debate in the other order.",
+    ),
+    "judge_family_effect": Named(
+        "For its own family",
+        "points",
+        "By how much more a judge votes for its own family than other judges do. None: 0.",
+    ),
+    "judge_length_effect": Named(
+        "What length does to ballots",
+        "plain",
+        "Log-odds for the side that speaks e times as much as the other. None: 0.",
+    ),
+    "judge_ballots": Named("Ballots of a judge", "plain", "How many were read of those that were planned."),
+    "judge_cost_per_ballot": Named("Cost of a ballot, US dollars", "plain", "What a ballot with a known price cost."),
+    "judge_panel_agreement": Named(
+        "Agreement with the panel", "percent", "How often a ballot names whom most ballots of the other judges name."
+    ),
     "judge_agreement": Named(
         "Agreement of judges",
         "plain",
         "How often two ballots about one debate agree, or how far beyond chance.",
+    ),
+    "answer_accuracy": Named("Right answers", "percent", "Share of the questions that were answered rightly."),
+    "answer_overconfidence": Named(
+        "Overconfidence in answers", "points", "Stated chance of being right minus the share that was. None: 0."
+    ),
+    "answer_brier": Named(
+        "Brier score of answers",
+        "plain",
+        "Mean squared distance of a chance of being right from whether the answer was.",
+    ),
+    "selective_auc": Named(
+        "Accuracy where it is surest",
+        "plain",
+        "Mean accuracy over all numbers of answers kept, the surest first. A measure that says nothing gives the accuracy.",
+    ),
+    "preference_first_share": Named(
+        "Surer of the answer shown first", "percent", "Share of pairs. Without a lean, orders being balanced: 50 %."
+    ),
+    "preference_flip_rate": Named(
+        "Pairs answered otherwise in the other order", "percent", "Share of pairs that were asked in both orders."
     ),
     "alignment": Named(
         "Private reasoning against the stated number",
@@ -168,21 +222,28 @@ def value(number: float | None, unit: Unit, *, sign: bool | None = None) -> str:
             return f"{_number(100 * number, 1, sign or False)}\u00a0points"
         case "stakes":
             return f"{_number(number, 2, sign or False)}\u00a0stakes"
+        case "rating":
+            return _number(number, 0, sign or False)
         case "plain":
             return _number(number, 3, sign or False)
 
 
-def interval(record: Record, unit: Unit) -> str:
+def interval(record: Record | Estimate, unit: Unit) -> str:
     """`20.1 to 25.7`, in the unit's numbers."""
     if record.low is None or record.high is None:
         return "\u2013"
-    scale, digits = {"percent": (100, 1), "points": (100, 1), "distance": (100, 1), "stakes": (1, 2), "plain": (1, 3)}[
-        unit
-    ]
+    scale, digits = {
+        "percent": (100, 1),
+        "points": (100, 1),
+        "distance": (100, 1),
+        "stakes": (1, 2),
+        "rating": (1, 0),
+        "plain": (1, 3),
+    }[unit]
     return f"{_number(scale * record.low, digits, False)} to {_number(scale * record.high, digits, False)}"
 
 
-def rests_on(record: Record, unit: Unit, what: str = "debates") -> str:
+def rests_on(record: Record | Estimate, unit: Unit, what: str = "debates") -> str:
     """The brackets after a headline number: its interval and n."""
     n = f"{record.n or 0:,} {what if record.n != 1 else what.removesuffix('s')}"
     if record.low is None or record.high is None:
@@ -207,8 +268,8 @@ def listed(words: list[str]) -> str:
 
 
 def _number(number: float, digits: int, sign: bool) -> str:
-    text = f"{number:+.{digits}f}" if sign else f"{number:.{digits}f}"
-    if float(text) == 0:
+    text = f"{number:+,.{digits}f}" if sign else f"{number:,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
 

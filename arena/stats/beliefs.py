@@ -15,12 +15,15 @@ Tables = Mapping[str, pd.DataFrame]
 
 NEEDED: dict[str, list[str]] = {
     "matches": ["match_id", "condition", "topic_id", "status", "winner"],
-    "seats": ["match_id", "seat", "role", "model"],
+    "seats": ["match_id", "seat", "role", "model", "family"],
     "confidences": [
-        "match_id", "condition", "round", "phase", "seat", "about", "audience", "elicitation", "value", "status", "flags",
+        "match_id", "condition", "topic_id", "round", "phase", "seat", "about", "audience", "elicitation", "value", "status",
+        "flags",
     ],
     "verdicts": ["match_id", "judge", "model", "ballot", "choice", "probability", "order", "status"],
     "utterances": ["match_id", "seat", "part", "chars"],
+    "answers": ["match_id", "topic_id", "round", "model", "correct", "status"],
+    "preferences": ["match_id", "first", "second", "preferred", "status"],
     "calls": ["match_id", "calls", "seat", "model", "input_tokens", "output_tokens", "cost_usd", "status"],
     "readings": [
         "match_id", "round", "phase", "seat", "model", "reader", "reader_model", "ballot", "implied", "stated", "strategic",

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from arena.stats import alignment, calibration, disclosure, judges
+from arena.stats import alignment, calibration, disclosure, judge_records
 from arena.stats.beliefs import Beliefs, Tables, beliefs, whole
 from arena.stats.clustered import clustered_mean
 from arena.stats.estimate import Estimate, bounded, made
@@ -30,7 +29,7 @@ def records(tables: Tables, condition: str, held: Beliefs | None, seed: int) -> 
         if public is not None:
             yield from _disclosure(held, public)
         yield from _calibration(held, np.random.default_rng(seed))
-    yield from _judges(tables, condition, np.random.default_rng(seed))
+    yield from judge_records.records(tables, condition, np.random.default_rng(seed))
     yield from _alignment(tables, condition)
     yield from _tokens(tables, condition)
 
@@ -111,83 +110,6 @@ def _of_models(held: Beliefs, phase: str) -> Iterator[Record]:
     for (at, brier, _), excess in zip(found, holm([excess for *_, excess in found]), strict=True):
         yield record("brier", brier, **at)
         yield record("overconfidence", excess, **at)
-
-
-# ------------------------------------------------------------------ judges
-
-
-def _judges(tables: Tables, condition: str, random: np.random.Generator) -> Iterator[Record]:
-    seats, ballots = tables["seats"], tables["verdicts"]
-    read = ballots[ballots["choice"].notna()]
-    if read.empty:
-        return
-    where: dict[str, Any] = {"condition": condition}
-    # Of a match that was not played the judges stand among the seats.
-    planned = max(seats.loc[seats["role"] == "judge", "match_id"].nunique(), ballots["match_id"].nunique())
-    sides = [str(side) for side in pd.unique(seats.loc[seats["role"] != "judge", "seat"])]
-    if len(sides) == 2:
-        yield from _leaning(tables, read, sides, planned, where)
-    choice, debate = pd.factorize(read["choice"], sort=True)[0], read["match_id"].to_numpy()
-    judge, models = pd.factorize(read["model"], sort=True)
-    for number, model in enumerate(map(str, models)):
-        own = judge == number
-        agreed = judges.self_agreement(choice[own], debate[own], judge[own])
-        if agreed.pairs:
-            lost = planned - agreed.share.n
-            yield record("judge_agreement", agreed.share, **where, model=model, contrast="within", missing=lost)
-    agreed = judges.judge_agreement(choice, debate, judge)
-    if agreed.pairs:
-        yield record("judge_agreement", agreed.share, **where, contrast="between", missing=planned - agreed.share.n)
-    alpha = judges.krippendorff_alpha(choice, debate, random)
-    yield record("judge_alpha", alpha, **where, contrast="all ballots", missing=planned - alpha.n)
-
-
-def _leaning(
-    tables: Tables, read: pd.DataFrame, sides: list[str], planned: int, where: dict[str, Any]
-) -> Iterator[Record]:
-    """Which side ballots name, and what goes with that. A ballot for neither side is counted and left out."""
-    named = read[read["choice"].isin(sides)]
-    if neither := len(read) - len(named):
-        yield record("ballots", made(neither, n=len(read)), **where, contrast="for neither side")
-    if named.empty:
-        return
-    second = sides[1]
-    choice = np.asarray(named["choice"] == second, dtype=int)
-    debate = named["match_id"].to_numpy()
-    judge, models = pd.factorize(named["model"], sort=True)
-    shares = [judges.side_share(choice[judge == number], debate[judge == number]) for number in range(len(models))]
-    for model, share in zip(map(str, models), holm(shares), strict=True):
-        yield record("judge_side_share", share, **where, model=model, contrast=second, missing=planned - share.n)
-    share = judges.side_share(choice, debate)
-    yield record("judge_side_share", share, **where, contrast=second, missing=planned - share.n)
-    orders = sorted(set(named["order"].dropna()))
-    if len(orders) == 2:
-        turned = (named["order"] == orders[1]).to_numpy(dtype=int)
-        effect = judges.order_effect(choice, debate, turned)
-        lost = planned - effect.difference.n
-        said = "-".join(reversed(orders))
-        yield record("judge_order_effect", effect.difference, **where, contrast=said, missing=lost)
-    yield from _length(tables, sides, choice, debate, planned, where)
-
-
-def _length(
-    tables: Tables,
-    sides: list[str],
-    choice: NDArray[np.int_],
-    debate: NDArray[np.intp],
-    planned: int,
-    where: dict[str, Any],
-) -> Iterator[Record]:
-    spoken = tables["utterances"]
-    spoken = spoken[spoken["part"] == "speech"]
-    chars = spoken.groupby(["match_id", "seat"])["chars"].sum().unstack()
-    chars = chars.reindex(index=range(len(tables["matches"])), columns=sides).to_numpy(dtype=float, na_value=np.nan)
-    first, second = chars[debate].T
-    there = np.nan_to_num(first) * np.nan_to_num(second) > 0
-    if there.any():
-        found = judges.length_effect(choice[there], debate[there], first[there], second[there])
-        unit = "log-odds per log ratio of characters"
-        yield record("judge_length_effect", found.slope, **where, contrast=unit, missing=planned - found.slope.n)
 
 
 # ------------------------------------------------------------------ readers

@@ -41,6 +41,19 @@ class OrderEffect:
     """Debates that a paired comparison cannot use, having been judged in one order alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """How often a ballot names another side when the speeches are read in the other order."""
+
+    rate: Estimate
+    """The share of ballots; n counts debates."""
+    flips: int
+    pairs: int
+    """Ballots that were read in both orders."""
+    left_out: int
+    """Ballots that were read in one order alone."""
+
+
 def side_share(choice: ArrayLike, debates: ArrayLike) -> Estimate:
     """The share of ballots for the second-named side (the opposition), tested against one half.
 
@@ -103,9 +116,7 @@ def order_effect(choice: ArrayLike, debates: ArrayLike, order: ArrayLike) -> Ord
     debates); otherwise all ballots are compared, clustered by debate. None where only one order occurs.
     """
     chosen = _checked(choice, ("debates", debates), ("order", order), sides=True).astype(float)
-    way = np.asarray(order)
-    if not np.isin(way, (0, 1)).all():
-        raise ValueError("order must hold 0 or 1 for each ballot")
+    way = _orders(order)
     group, count = codes(debates)
     if np.unique(way).size < 2:
         return OrderEffect(made(None, n=count), False, 0)
@@ -118,6 +129,75 @@ def order_effect(choice: ArrayLike, debates: ArrayLike, order: ArrayLike) -> Ord
     shares = wins[:, both] / rows[:, both]
     difference = clustered_mean(shares[1] - shares[0], np.arange(both.sum()), test="paired t over debates, same share")
     return OrderEffect(difference, True, int((~both).sum()))
+
+
+def flip_rate(choice: ArrayLike, debates: ArrayLike, ballots: ArrayLike, order: ArrayLike) -> Flips:
+    """The share of ballots whose two readings, one in each order of the speeches (0 and 1), choose differently.
+
+    `ballots` says which ballot of which judge a row is: rows that share it and the debate are one ballot, read twice. A judge
+    that goes by order alone flips always, one without any doubt never; one that wavers flips too, as often as it disagrees
+    with itself within an order (`self_agreement`). The interval is Wilson's, as in `side_share`. Raises `ValueError`
+    where a ballot was read twice in one order.
+    """
+    chosen = _checked(choice, ("debates", debates), ("ballots", ballots), ("order", order))
+    way = _orders(order)
+    (group, _), (ballot, kinds) = codes(debates), codes(ballots)
+    cells, cell = np.unique(group * max(kinds, 1) + ballot, return_inverse=True)
+    readings = np.stack([np.bincount(cell, way == k, len(cells)) for k in (0, 1)])
+    if (twice := int((readings > 1).any(axis=0).sum())) > 0:
+        raise ValueError(f"{twice} ballots were read more than once in one order; number ballots apart")
+    both = (readings == 1).all(axis=0)
+    read = [np.zeros(len(cells), dtype=chosen.dtype) for _ in (0, 1)]
+    for k in (0, 1):
+        read[k][cell[way == k]] = chosen[way == k]
+    flipped = (read[0] != read[1])[both].astype(float)
+    debate, count = codes((cells // max(kinds, 1))[both])
+    rate = _share(flipped, debate, count) if flipped.size else made(None, n=0)
+    return Flips(rate, int(flipped.sum()), int(both.sum()), int((~both).sum()))
+
+
+def panel_agreement(choice: ArrayLike, debates: ArrayLike, own: ArrayLike) -> Estimate:
+    """The share of a judge's ballots that choose what most ballots of the other judges on the debate do.
+
+    `own` says which ballots are the judge's. Debates in which the others are evenly divided, or silent, are left out; n counts
+    the others. The interval is Wilson's, as in `side_share`.
+    """
+    chosen = _checked(choice, ("debates", debates), ("own", own))
+    mine = np.asarray(own, dtype=bool)
+    if not mine.any() or mine.all():
+        return made(None, n=0)
+    group, count = codes(debates)
+    kind, kinds = codes(chosen)
+    votes = np.bincount((group * kinds + kind)[~mine], minlength=count * kinds).reshape(count, kinds)
+    most = votes.max(axis=1)
+    divided = (votes == most[:, None]).sum(axis=1) > 1
+    rows = mine & ~divided[group]
+    if not rows.any():
+        return made(None, n=0)
+    debate, there = codes(group[rows])
+    return _share((kind == votes.argmax(axis=1)[group])[rows].astype(float), debate, there)
+
+
+def family_effect(named: ArrayLike, debates: ArrayLike, kin: ArrayLike) -> Estimate:
+    """By how much a judge prefers sides of its own family: the share of its ballots that name such a side, minus the share
+    of other judges' ballots on the same debates that do.
+
+    A row is a ballot on a debate in which one side is of the judge's family: `named` says whether it names that side, `kin`
+    whether it is the judge's own or one of judges that are of neither side's family, who say what the side is worth. Each
+    debate that has both is one difference (t over debates); n counts these.
+    """
+    chosen = _checked(named, ("debates", debates), ("kin", kin), sides=True).astype(float)
+    group, count = codes(debates)
+    related = np.asarray(kin, dtype=bool)
+    ballots = np.stack([np.bincount(group, related == k, count) for k in (False, True)])
+    both = (ballots > 0).all(axis=0)
+    if not both.any():
+        return made(None, n=0)
+    wins = np.stack([np.bincount(group, chosen * (related == k), count) for k in (False, True)])
+    shares = wins[:, both] / ballots[:, both]
+    return clustered_mean(
+        shares[1] - shares[0], np.arange(both.sum()), test="paired t over debates, same share as other judges"
+    )
 
 
 def length_effect(choice: ArrayLike, debates: ArrayLike, first: ArrayLike, second: ArrayLike) -> Logistic:
@@ -137,6 +217,13 @@ def length_effect(choice: ArrayLike, debates: ArrayLike, first: ArrayLike, secon
 
 
 # ------------------------------------------------------------------ shared
+
+
+def _orders(order: ArrayLike) -> NDArray[np.generic]:
+    way = np.asarray(order)
+    if not np.isin(way, (0, 1)).all():
+        raise ValueError("order must hold 0 or 1 for each ballot")
+    return way
 
 
 def _share(values: Floats, group: Numbers, count: int, z: float | None = None, test: str | None = None) -> Estimate:

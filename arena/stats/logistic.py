@@ -39,6 +39,9 @@ def logistic(yes: ArrayLike, x: ArrayLike, clusters: ArrayLike, test: str) -> Lo
         said = f"{test}; no estimate, the outcomes are separated"
         return Logistic(made(None, n=count, test=said, statistic=statistic, p=p), made(None, n=count))
     (intercept, slope), (error_of_intercept, error_of_slope) = _fit(outcome, on, group)
+    if min(error_of_intercept, error_of_slope) <= 1e-9:
+        # Where the rows of every cluster cancel out, nothing says how far off the estimates may be.
+        return Logistic(made(slope, n=count, test=test, statistic=statistic, p=p), made(intercept, n=count))
     wide = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
     t = intercept / error_of_intercept
     return Logistic(

@@ -65,7 +65,9 @@ def records(tables: Tables, condition: str) -> Iterator[Record]:
         yield record("matches", made(n, n=matches.planned), **at, contrast=status)
     confidences = tables["confidences"]
     ours = (confidences["about"] == "own_side_wins") & (confidences["elicitation"] == "verbalised")
-    for kind, rows in confidences[~ours].groupby(["about", "elicitation"], dropna=False):
+    # Where there are answers, `arena.stats.matchups` has what was said about them.
+    others = ~ours & ((confidences["about"] != "answer_correct") | tables["answers"].empty)
+    for kind, rows in confidences[others].groupby(["about", "elicitation"], dropna=False):
         said = f"about {kind[0]}, {kind[1]}: in no other number"
         yield record("confidences", made(len(rows), n=len(confidences)), **at, contrast=said)
     confidences = confidences[ours]

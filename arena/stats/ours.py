@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.stats import judged, missing, pairs, updating
+from arena.stats import judged, matchups, missing, pairs, updating
 from arena.stats.beliefs import Beliefs, Tables, beliefs, split, whole
 from arena.stats.clustered import clustered_mean, two_way_mean
 from arena.stats.differences import difference
@@ -53,6 +53,7 @@ def records(
             made_ += _pairs(held, thresholds)
             made_ += _updating(held, noise)
         made_ += judged.records(part, name, held, seed)
+        made_ += matchups.records(part, name, seed)
     made_ += _between(found)
     return made_
 

@@ -99,8 +99,8 @@ def _filling(tag: str, prompt: str, drawn: Random) -> str:
     asked = re.search(rf"<{tag}>([^<]*)</{tag}>", prompt)
     if asked and "a number" in asked[1]:
         return str(drawn.randint(50, 95))
-    if asked and (offer := re.fullmatch(r"(\w+) or (\w+)", asked[1])):
-        return drawn.choice(offer.groups())
+    if asked and re.fullmatch(r"\w+(?: or \w+)+", asked[1]):
+        return drawn.choice(asked[1].split(" or "))
     return _sentence(drawn)
 
 
