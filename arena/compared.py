@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 """The columns of a run's tables that are read."""
 
 By = Literal["ballots", "decision"]
-"""What counts: what each judge's ballots on a match come to, or what the panel decided."""
+"""What counts: each ballot of each judge, or what the panel decided."""
 
 DECISION = "decision"
 """Stands for a judge where a match was decided and no ballots are known, and where panels' decisions count."""
@@ -79,8 +79,8 @@ def compared(
 ) -> Compared:
     """Who met whom, and what came of it, in tables as `arena.frames.together` reads them.
 
-    A row of the comparisons is a judge and a match: won by the side that more of the judge's ballots on it name, a tie where
-    they split evenly, as they do where a judge goes by the order in which it reads. A decision by the tie rule is a tie,
+    A row of the comparisons is a ballot, so that the scale is that of single ballots however many a judge casts on a match; that
+    these go together is the intervals' matter, which are by topic or mirrored pair. A decision by the tie rule is a tie,
     whomever it fell to. `only` and `without` name agents; matches with anybody else are left out. The order of the tables'
     rows does not matter. Raises `RateError`.
     """
@@ -138,15 +138,13 @@ class _Verdicts:
 def _comparisons(
     verdicts: _Verdicts, pairings: _Pairings, kept: Flags, matches: pd.DataFrame, ids: Words
 ) -> Comparisons:
-    """The verdicts of one judge on one match as one row; rows by the match's id and the judge."""
+    """A row a ballot or decision; rows by the match's id, the judge, and what they give the first seat."""
     order = pc.sort_indices(ids).to_numpy()
     place = np.empty(len(ids), dtype=np.intp)
     place[order] = np.arange(len(ids))
-    rows, of = np.unique(place[verdicts.match] * len(verdicts.judges) + verdicts.judge, return_inverse=True)
-    places, judge = np.divmod(rows, len(verdicts.judges))
-    match = order[places]
-    # Sums of halves are exact, and so is their sign.
-    score = (np.sign(np.bincount(of, verdicts.points - 0.5)) + 1) / 2
+    rows = np.lexsort((verdicts.points, verdicts.judge, place[verdicts.match]))
+    match = verdicts.match[rows]
+    places = place[match]
     playing = np.unique(pairings.who[:, kept])
     number = np.zeros(len(pairings.agents), dtype=np.intp)
     number[playing] = np.arange(playing.size)
@@ -157,8 +155,8 @@ def _comparisons(
             judges=verdicts.judges,
             first=number[pairings.who[0, match]],
             second=number[pairings.who[1, match]],
-            score=score,
-            judge=judge,
+            score=verdicts.points[rows],
+            judge=verdicts.judge[rows],
             match=_without_gaps(places),
             pair=_without_gaps(place[_mirrored(matches["mirror_of"], ids)][match]),
             topic=_without_gaps(topics[match]),

@@ -17,7 +17,7 @@ from arena.alike import confusions, differences, parts
 from arena.compared import COLUMNS, DECISION, By, Compared, RateError, compared
 from arena.stats.comparisons import Comparisons, GraphError
 from arena.stats.estimate import LEVEL, Estimate, finite
-from arena.stats.ratings import CENTRE, PER_DECADE, Ratings, rate
+from arena.stats.ratings import CENTRE, PER_DECADE, JudgeEffect, Ratings, rate
 
 Method = Literal["auto", "bootstrap", "sandwich"]
 
@@ -171,6 +171,15 @@ def _warnings(held: Compared, ratings: Ratings, weighted: Ratings | None) -> Ite
             f"as much as {weighted.effective_n:,.0f} matches of equal weight"
         )
     yield from ratings.notes
+
+
+def leaner(ratings: Ratings) -> tuple[JudgeEffect, float] | None:
+    """The judge to whom more than half of what the seat is worth is due, and that part; None where nobody is."""
+    side = ratings.side.estimate or 0.0
+    # A judge who always decided for one seat has no finite lean, and no part in what the seat is worth.
+    own = [(effect, side + lean) for effect in ratings.judges if (lean := effect.lean.estimate) is not None]
+    total = sum(worth for _, worth in own)
+    return next(((effect, worth / total) for effect, worth in own if len(own) > 1 and worth / total > 0.5), None)
 
 
 # ------------------------------------------------------------------ plain values

@@ -258,6 +258,7 @@ def _standing(past: Sequence[Encounter], field: Field, goal: Goal) -> dict[str, 
     left = {pair: float(lacking[pair] / told[pair]) for pair in open_}
     open_ = sorted(left, key=left.__getitem__, reverse=True)
     return {
+        "top": goal.top,
         "state": found.state,
         "answer": [agents[place] for place in found.answer],
         "rival": [agents[place] for place in found.rival],
@@ -305,14 +306,12 @@ def ended(by: str, rounds: int, standing: Mapping[str, Any]) -> str:
     if not standing:
         return f"Stopped after {rounds} rounds: {why}."
     answer = ", ".join(standing["answer"])
+    top = standing.get("top")
+    what = "the order is" if top is None else "the best is" if top == 1 else f"the best {top} are"
     if by == "order_known":
-        return f"Stopped after {rounds} rounds, since the order is known: {answer}."
-    cycles = (
-        "; every answer is contradicted by some results, which looks like cycles"
-        if standing["state"] == "cycles"
-        else ""
-    )
-    return f"Stopped after {rounds} rounds: {why}. The order is undecided{cycles}; so far: {answer}."
+        return f"Stopped after {rounds} rounds, since {what} known: {answer}."
+    circles = ", since results run in circles" if standing["state"] == "cycles" else ""
+    return f"Stopped after {rounds} rounds: {why}. {what.capitalize()} undecided{circles}; so far: {answer}."
 
 
 # ------------------------------------------------------------------ helpers

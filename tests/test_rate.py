@@ -137,18 +137,11 @@ def rows(held: Comparisons) -> list[tuple[str, str, str, float]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("choices", "score"),
-    [([PRO], 1.0), ([OPP], 0.0), ([PRO, OPP, PRO], 1.0), ([PRO, OPP], 0.5), ([OPP, None], 0.0)],
-)
-def test_a_judge_s_ballots_on_a_match_are_one_verdict(choices: list[str | None], score: float) -> None:
-    found = compared(tables([Match("a", "b", [("j", choice) for choice in choices])]))
-    assert rows(found.comparisons) == [("j", "a", "b", score)]
-
-
-def test_each_judge_has_a_verdict_of_its_own() -> None:
-    found = compared(tables([Match("a", "b", [("j", PRO), ("k", OPP), ("k", OPP), ("j", PRO)])]))
-    assert rows(found.comparisons) == [("j", "a", "b", 1.0), ("k", "a", "b", 0.0)]
+def test_every_ballot_that_was_read_is_a_row() -> None:
+    found = compared(tables([Match("a", "b", [("j", PRO), ("k", OPP), ("k", None), ("j", PRO), ("k", PRO)])]))
+    assert rows(found.comparisons) == [("j", "a", "b", 1.0)] * 2 + [("k", "a", "b", 0.0), ("k", "a", "b", 1.0)]
+    assert found.unreadable == 1
+    assert set(found.comparisons.match) == {0}
 
 
 def test_a_decision_stands_where_no_ballots_are_known() -> None:
@@ -235,14 +228,10 @@ def one_by_one(matches: Iterable[Match]) -> Counter[tuple[str, str, str, float]]
     """The verdicts, counted row by row."""
     counted: Counter[tuple[str, str, str, float]] = Counter()
     for match in matches:
-        said: dict[str, int] = {}
-        for judge, choice in match.ballots:
-            if choice:
-                said[judge] = said.get(judge, 0) + (1 if choice == PRO else -1)
+        said = [(judge, float(choice == PRO)) for judge, choice in match.ballots if choice]
         if not said and (match.decision == "tie" or match.winner):
-            said[DECISION] = 0 if match.decision == "tie" else 1 if match.winner == PRO else -1
-        for judge, balance in said.items() if match.status == "finished" else ():
-            counted[judge, match.first, match.second, (np.sign(balance) + 1) / 2] += 1
+            said = [(DECISION, 0.5 if match.decision == "tie" else float(match.winner == PRO))]
+        counted.update((judge, match.first, match.second, got) for judge, got in said if match.status == "finished")
     return counted
 
 
@@ -358,11 +347,24 @@ def test_a_judge_who_always_prefers_one_seat_leaves_the_ratings_alone(arena: Are
     assert arena("rate", tmp_path / "run", *FAST).code == 0
 
 
-def test_ties_are_a_share_and_an_even_split_is_one(arena: Arena, tmp_path: Path) -> None:
-    flipped = [Match("ann", "bob", [("j", PRO), ("j", OPP)], topic=f"T{n}") for n in range(4)]
-    found = asked(arena, run(tmp_path / "run", [*met("ann", "bob", 6, 2), *flipped]), *FAST)
-    assert found["ties"]["estimate"] > 0.1
-    assert asked(arena, run(tmp_path / "none", met("ann", "bob", 6, 2)), *FAST)["ties"] is None
+def test_ties_are_decisions_and_ballots_have_none(arena: Arena, tmp_path: Path) -> None:
+    drawn = [
+        Match("ann", "bob", [("j", PRO), ("j", OPP)], topic=f"T{n}", winner=None, decision="tie") for n in range(4)
+    ]
+    won = [replace(match, winner=match.ballots[0][1], decision="most_votes") for match in met("ann", "bob", 6, 2)]
+    here = run(tmp_path / "run", [*won, *drawn])
+    assert asked(arena, here, *FAST, "--by", "decision")["ties"]["estimate"] > 0.1
+    assert asked(arena, here, *FAST)["ties"] is None
+
+
+def test_casting_every_ballot_twice_changes_no_rating(arena: Arena, tmp_path: Path) -> None:
+    """The scale is that of a ballot, however many are cast on a match."""
+    once = everybody()
+    twice = [replace(match, ballots=tuple(match.ballots) * 2) for match in once]
+    found = [asked(arena, run(tmp_path / name, of), *FAST)["agents"] for name, of in (("one", once), ("two", twice))]
+    for one, two in zip(*found, strict=True):
+        assert (one["agent"], one["rating"]) == (two["agent"], pytest.approx(two["rating"], abs=0.01))
+        assert one["high"] - one["low"] == pytest.approx(two["high"] - two["low"], rel=0.01)
 
 
 def test_where_pairings_had_probabilities_the_weighted_fit_stands_beside(arena: Arena, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_the_side_effect_and_every_judges_lean_are_told_with_intervals(tournamen
     assert {row[0] for row in rows} >= {judge.judge for judge in ratings.judges} >= {"left", "fair"}
     told = unbroken(tournament.words)
     assert (
-        unbroken(f"{percent} of verdicts between equals go to the proposition, ties half: a side effect of {points}")
+        unbroken(f"{percent} of verdicts between equals go to the proposition: a side effect of {points}")
         in told
     )
     assert "The proposition wins mostly by one judge’s lean:" in told
@@ -148,7 +148,7 @@ def test_the_side_effect_is_told_of_the_seat_that_wins_more(tmp_path: Path) -> N
     share, points = 100 - 100 * (ratings.side_share.estimate or 1), -(ratings.side.estimate or 0)
     assert share > 60
     assert (
-        f"{share:.1f} % of verdicts between equals go to the opposition, ties half: a side effect of {points:.0f}"
+        f"{share:.1f} % of verdicts between equals go to the opposition: a side effect of {points:.0f}"
         in told
     )
     assert "judge’s lean" not in told
@@ -312,7 +312,7 @@ def test_of_the_published_debates_it_says_that_the_opposition_wins_by_one_judges
     share = f"{100 - 100 * (ratings.side_share.estimate or 0):.1f} %"
     low, points, high = (f"{-(end or 0):.0f}" for end in (ratings.side.high, ratings.side.estimate, ratings.side.low))
     assert (
-        f"{share} of verdicts between equals go to the opposition, ties half: a side effect of {points} rating points "
+        f"{share} of verdicts between equals go to the opposition: a side effect of {points} rating points "
         f"(95 % interval {low} to {high}). The opposition wins mostly by one judge’s lean: "
     ) in found
     assert " % of what the seat is worth is google/gemini-pro-1.5’s. Before each judge: google/gemini-pro-1.5 " in found

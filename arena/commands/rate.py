@@ -204,6 +204,8 @@ def _bar(rated: Rated, ratings: Ratings) -> str:
 
 def _of_seats(standings: Standings) -> Iterator[str]:
     """What the first seat is worth, whose lean that is, and how often there are ties."""
+    from arena.rate import leaner
+
     ratings, (first, second) = standings.ratings, standings.compared.seats
     share, side = ratings.side_share, ratings.side
     if share.estimate is None or side.estimate is None:
@@ -212,24 +214,16 @@ def _of_seats(standings: Standings) -> Iterator[str]:
     flipped = favoured != first
     words = "verdicts" if standings.compared.by == "ballots" else "decisions"
     yield (
-        f"Between equals the {favoured} wins {_percent(share, flipped)} of {words}, ties half: the seat is worth "
-        f"{_points(side, flipped)} points."
+        f"Between equals the {favoured} wins {_percent(share, flipped)} of {words}{', ties half' if ratings.tie_share else ''}: "
+        f"the seat is worth {_points(side, flipped)} points."
     )
-    leans = share.low is not None and share.high is not None and not share.low <= 0.5 <= share.high
-    own = {
-        effect.judge: side.estimate + effect.lean.estimate
-        for effect in ratings.judges
-        if effect.lean.estimate is not None
-    }
-    if leans and len(own) > 1:
-        part = {judge: points / sum(own.values()) for judge, points in own.items()}
-        judge = max((effect for effect in ratings.judges if effect.judge in own), key=lambda effect: part[effect.judge])
-        if part[judge.judge] > 0.5:
-            most = "more than all" if part[judge.judge] > 1 else f"{part[judge.judge]:.0%}"
-            yield (
-                f"It does so mostly by one judge's lean: {most} of that is {_inert(judge.judge)}'s, before whom the {favoured} "
-                f"wins {_percent(judge.share, flipped)} between equals."
-            )
+    sure = share.low is not None and share.high is not None and not share.low <= 0.5 <= share.high
+    if sure and (most := leaner(ratings)):
+        judge, part = most
+        yield (
+            f"It does so mostly by one judge's lean: {'more than all' if part > 1 else f'{part:.0%}'} of that is "
+            f"{_inert(judge.judge)}'s, before whom the {favoured} wins {_percent(judge.share, flipped)} between equals."
+        )
     if ratings.tie_share is not None:
         yield f"Between equals {_percent(ratings.tie_share)} of {words} are ties."
 

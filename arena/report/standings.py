@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from arena.rate import leaner
 from arena.report.cells import Cell, Table, cell
 from arena.report.headlines import Card, Said
 from arena.report.tournaments import Contests, Course, Decision, Tournament
 from arena.report.words import count, interval, listed, rests_on, value
 from arena.stats.estimate import Estimate
-from arena.stats.ratings import CENTRE, PER_DECADE, JudgeEffect, Rated, Ratings
+from arena.stats.ratings import CENTRE, PER_DECADE, Rated, Ratings
 from arena.tournament import ended
 
 MOST_JUDGES = 6
@@ -78,13 +79,14 @@ def _seat(tournament: Tournament, where: str) -> Said:
     seat, second = favoured(tournament)
     share, side = turned_share(ratings.side_share, second), turned(ratings.side, second)
     between = "" if side.low is None else f" (95\u00a0% interval {interval(side, 'rating')})"
+    half = ", ties half" if ratings.tie_share else ""
     text = (
-        f"of verdicts between equals{where} go to the {seat}, ties half: a side effect of {value(side.estimate, 'rating')} rating "
+        f"of verdicts between equals{where} go to the {seat}{half}: a side effect of {value(side.estimate, 'rating')} rating "
         f"points{between}."
     )
     if share.low is not None and share.low <= 0.5:
         text += " It may be chance."
-    elif share.low is not None and (most := _leaner(ratings)):
+    elif share.low is not None and (most := leaner(ratings)):
         judge, part = most
         text += (
             f" The {seat} wins mostly by one judge’s lean: {'more than all' if part > 1 else value(part, 'percent')} of what "
@@ -120,15 +122,6 @@ def turned_share(share: Estimate, second: bool) -> Estimate:
         return share
     part, low, high = (None if x is None else 1 - x for x in (share.estimate, share.high, share.low))
     return replace(share, estimate=part, low=low, high=high)
-
-
-def _leaner(ratings: Ratings) -> tuple[JudgeEffect, float] | None:
-    """The judge to whom more than half of what the seat is worth is due, and that part; None where nobody is."""
-    side = ratings.side.estimate or 0.0
-    # A judge who always decided for one seat has no finite lean, and no part in what the seat is worth.
-    own = [(effect, side + lean) for effect in ratings.judges if (lean := effect.lean.estimate) is not None]
-    total = sum(worth for _, worth in own)
-    return next(((effect, worth / total) for effect, worth in own if len(own) > 1 and worth / total > 0.5), None)
 
 
 def _clusters(ratings: Ratings) -> str:

@@ -26,7 +26,7 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True)
 class Comparisons:
-    """A row is what one judge made of one match, or the panel where no ballots are known. All arrays have a value a row.
+    """A row is a ballot, or a decision where no ballots are known. All arrays have a value a row.
 
     Raises `ValueError` where the arrays do not fit together, a number is out of range, or a mirrored pair is on two topics.
     """

@@ -169,7 +169,8 @@ class Sensitivity:
 
 
 def from_comparisons(comparisons: Comparisons) -> Verdicts:
-    """The counts of a tournament: a judge's verdict on a match is yes for the winner and no for the other, a tie half each.
+    """The counts of a tournament: a judge's verdict on a match is yes for the winner and no for the other, a tie half each. Where a
+    judge cast several ballots on a match, each is a part of its one verdict.
 
     An agent's true share is then the share of its matches that it should win, so that all should have met alike, as in a
     round-robin. Every verdict stands in two candidates' counts, which hold one number less than there are agents: counts
@@ -177,9 +178,11 @@ def from_comparisons(comparisons: Comparisons) -> Verdicts:
     """
     judges, agents = len(comparisons.judges), len(comparisons.agents)
     yes, n = np.zeros((judges, agents)), np.zeros((judges, agents))
+    own = comparisons.match * judges + comparisons.judge
+    part = 1 / np.bincount(own)[own]
     for seat, score in ((comparisons.first, comparisons.score), (comparisons.second, 1 - comparisons.score)):
-        np.add.at(yes, (comparisons.judge, seat), score)
-        np.add.at(n, (comparisons.judge, seat), 1)
+        np.add.at(yes, (comparisons.judge, seat), part * score)
+        np.add.at(n, (comparisons.judge, seat), part)
     once = (agents - 1) / agents
     return Verdicts(comparisons.judges, comparisons.agents, yes * once, n * once)
 
