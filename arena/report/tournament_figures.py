@@ -278,8 +278,8 @@ def decisions(courses: Sequence[Course], order: Sequence[str]) -> Drawn:
     told = [ended(course.stopped_by, course.rounds, course.decisions[-1].standing) for course in courses]
     asked = any(course.decisions[-1].standing for course in courses)
     wealth = (
-        "On top, after every round, the winnings (a logarithm) of bets against the answer that is least contradicted beside the "
-        "favoured one; where they reach the dashed line, that answer is ruled out at the level that was asked for. Squares mark "
+        "On top, after every round, the log likelihood ratio of the favoured answer against the one beside it that is least "
+        "excluded; at the dashed line that one is ruled out at the level that was asked for. Squares mark "
         "where another answer became the favoured one. Below, each "
     )
     return Drawn(
