@@ -263,7 +263,7 @@ def test_intervals_hold_what_they_should_about_as_often_as_they_say() -> None:
 def test_no_answers_own_outcome_is_in_its_probability(how: str) -> None:
     of = answered(np.random.default_rng(2), n=40)
     before = anchored(of.confidence["poor"], of.correct, np.random.default_rng(0), how=how)  # type: ignore[arg-type]
-    for number in range(40):
+    for number in range(0, 40, 8):
         other = of.correct.copy()
         other[number] = ~other[number]
         after = anchored(of.confidence["poor"], other, np.random.default_rng(0), how=how)  # type: ignore[arg-type]
@@ -305,7 +305,7 @@ def test_where_all_answers_are_right_a_probability_stays_below_one() -> None:
 def test_fifteen_matchups_come_near_the_ceiling_and_pass_a_coarse_scale() -> None:
     """A small draw of what `experiments/relative_confidence` shows: latent ability, noisy comparisons, tens for numbers."""
     areas: list[tuple[float, float, float]] = []
-    for seed in range(25):
+    for seed in range(12):
         random = np.random.default_rng(seed)
         latent = random.normal(0.8, 1.6, 120)
         correct = random.random(120) < expit(latent)
