@@ -28,7 +28,7 @@ from arena import compared, frames, rate
 def now():
     return time.perf_counter(), time.process_time()
 started = now()
-held = compared.compared(frames.together([Path(sys.argv[1])], compared.COLUMNS))
+held = compared.compared(frames.together([Path(sys.argv[1])], compared.COLUMNS), by="decision")
 read = now()
 made = rate.standings(held, method="sandwich")
 done = now()
@@ -41,7 +41,7 @@ print(f"  first seat {side.estimate:.1f} points ({side.low:.1f} to {side.high:.1
 
 
 def synthetic(folder: Path, matches: int, agents: int) -> None:
-    """A run's tables of so many matches in mirrored pairs, with a judge whose ballots split where it sees a tie."""
+    """A run's tables of so many matches in mirrored pairs, with ties; the decisions are what is rated."""
     rng = np.random.default_rng(0)
     strength = rng.normal(0, 0.8, agents)
     first = rng.integers(0, agents, matches // 2)
@@ -67,7 +67,8 @@ def synthetic(folder: Path, matches: int, agents: int) -> None:
     tables = {
         "matches": table(
             "matches", match_id=ids, condition="synthetic", topic_id=np.array([f"T{n}" for n in range(TOPICS)])[topic],
-            status="finished", game="debate", mirror_of=mirror, pairing_probability=1.0,
+            status="finished", decision=np.where(result == 1, "tie", "most_votes"), game="debate", mirror_of=mirror,
+            winner=np.where(result == 1, None, sides[result // 2]), pairing_probability=1.0,
         ),
         "seats": table(
             "seats", match_id=np.repeat(ids, 2), seat=np.tile(sides, half.size), role="debater",
@@ -96,7 +97,7 @@ def main() -> None:
         made.join()
         everything = "import sys, pandas; pandas.read_parquet(sys.argv[1]).groupby('choice').size()"
         base, base_memory = measured([sys.executable, "-c", everything, str(run / "tables" / "verdicts.parquet")], 3)
-        took, memory = measured([arena, "rate", str(run), "--json"], 3)
+        took, memory = measured([arena, "rate", str(run), "--by", "decision", "--json"], 3)
         print(
             f"arena rate, {chosen.matches:,} matches, {chosen.agents} agents: {took:.1f} s (median of 3), {memory:.2f} GiB"
         )
