@@ -120,6 +120,10 @@ def _configured(path: Path) -> dict[str, str]:
         raise RateError(f"{path} is no configuration of a run: {problem}") from problem
     # The tables name the game, of every run; they name those judges alone who have judged so far.
     known = {key: value for key, value in _flat({"game": game, "judge": judge}) if key != "game.name"}
+    if not judge.get("own_family", True):
+        known["families"] = ", ".join(
+            sorted(f"{model}: {name}" for model, name in (settings.get("families") or {}).items())
+        )
     judges = judge.get("judges") or {}
     return known | {"judges": _named((name, judge.get("model")) for name, judge in judges.items())}
 

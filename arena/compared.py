@@ -243,7 +243,7 @@ def _with_decisions(cast: _Verdicts, match: Numbers, decided: Floats) -> _Verdic
 
 def _nothing(planned: int, finished: int, by: By) -> str:
     if not planned:
-        return "no match is between two of the agents that are to be rated"
+        return "no match is between two of the agents that are to be rated; a rating needs two who met"
     what = "a ballot or a decision" if by == "ballots" else "a decision"
     return (
         f"nobody decided anything here: of {planned:,} matches {finished:,} are finished, and none has {what}; "

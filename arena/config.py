@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from arena import inputs, meetings, named
 from arena.composition import compose, conf_dir, load, multirun, nearest
 from arena.match import Setting
-from arena.rehearsal import cost, rehearse
+from arena.rehearsal import cost, paid_for, rehearse
 from arena.seating import Seating
 from arena.settings import ConfigError, Settings
 from arena.table import unkeyed
@@ -111,6 +111,10 @@ def _anything(question: Question, params: Any) -> None:
     """Most games are played on any question."""
 
 
+PRICED = 12
+"""Matches of the first round from which the cost of a match is taken."""
+
+
 def _tournament(settings: Settings, schedule: Any, field: meetings.Field, seating: Seating) -> Tournament | None:
     """What decides the matches as results come in; None where the plan stands from the start and is played out."""
     rules = settings.schedule.stop
@@ -119,6 +123,12 @@ def _tournament(settings: Settings, schedule: Any, field: meetings.Field, seatin
         goal = meetings.Goal(None if rules.top == "all" else rules.top, rules.level)
         if goal.top is not None and goal.top >= len(field.agents):
             raise ConfigError(f"schedule.stop.top is {goal.top}, of {len(field.agents)} agents; the last is known then")
+        if not settings.judge.judges:
+            raise ConfigError(
+                "schedule.stop.top: nobody judges (judge.judges is empty), so that no order will ever be known"
+            )
+    if rules.matches is not None and rules.matches < 2 and field.mirrored:
+        raise ConfigError("schedule.stop.matches is 1; a mirrored pair is two matches, so two are needed at least")
     stop = Stop(rules.matches, rules.usd, goal=goal)
     if not hasattr(schedule, "pairings"):
         if settings.schedule.params:
@@ -130,8 +140,6 @@ def _tournament(settings: Settings, schedule: Any, field: meetings.Field, seatin
             raise ConfigError("schedule.stop.top: somebody plays against its copy, which says nothing of an order")
         return fixed
     params = params_of(schedule.Params, settings.schedule.params, "schedule.params")
-    if rules.matches is not None and rules.matches < 2 and field.mirrored:
-        raise ConfigError("schedule.stop.matches is 1; a mirrored pair is two matches, so two are needed at least")
     return Tournament(field, settings.schedule.name, params, stop, settings.seed, seating.matches)
 
 
@@ -142,8 +150,10 @@ def _affordable(made: Experiment) -> Experiment:
     if tournament is None or tournament.stop.usd is None:
         return made
     setting = Setting(made)
-    costs = [cost(setting, spec) for spec in made.matches[:2]]
-    if unpriced := sorted({model for found in costs for model in found.unpriced}):
+    costs = [cost(setting, spec) for spec in made.matches[:PRICED]]
+    players = (*made.agents.values(), *(agent for spec in made.matches for agent in spec.players.values()))
+    models = {agent.model for agent in (*players, *made.judging.judges.values())}
+    if unpriced := sorted(model for model in models if not paid_for(made, model)):
         raise ConfigError(
             f"schedule.stop.usd={tournament.stop.usd:g}: no price is known for {', '.join(unpriced)}; say it: "
             f"'+prices={{{unpriced[0]}: {{input: 1.0, output: 3.0}}}}' (USD a million tokens)"

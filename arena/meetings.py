@@ -47,7 +47,9 @@ class Field:
     def agents(self) -> Sequence[str]:
         """Who may sit anywhere. Raises `ScheduleError` where seats are not all open to the same, or fewer than two."""
         first, *others = self.candidates.values()
-        if self.filled or len(others) != 1 or any(set(seat) != set(first) for seat in others):
+        if len(others) != 1:
+            raise ScheduleError(f"a tournament pairs agents for two seats; this game has {', '.join(self.candidates)}")
+        if self.filled or any(set(seat) != set(first) for seat in others):
             filled = f" ({', '.join(sorted(self.filled))} is filled)" if self.filled else ""
             raise ScheduleError(
                 f"this schedule pairs agents for two seats that are open to all of them{filled}; name agents instead"

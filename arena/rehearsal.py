@@ -10,7 +10,7 @@ from agents.models.registry import LOCAL
 from agents.models.simulated import Preset, SimulatedModel
 from arena.match import Setting
 from arena.replay import Walk
-from arena.types import Answer, Call, Completion, Failure, MatchSpec
+from arena.types import Answer, Call, Completion, Experiment, Failure, MatchSpec
 
 _STAND_INS = SimulatedModel(
     {"speaker": Preset(opening=1.0, sd_seat=0.5, rounding=5), "judge": Preset(discernment=1.0, rounding=5)}
@@ -40,6 +40,12 @@ class Cost:
     usd: float
     unpriced: frozenset[str]
     """Models whose cost is not in it, because no price is known."""
+
+
+def paid_for(experiment: Experiment, model: str) -> bool:
+    """Whether it is known what a model costs: it has a price, or costs nothing."""
+    free = experiment.providers.get(model.partition("/")[0], {}).get("api") in LOCAL
+    return free or prices.price(experiment.prices, model) is not None
 
 
 def cost(setting: Setting, spec: MatchSpec) -> Cost:

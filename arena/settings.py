@@ -128,12 +128,18 @@ class Topics(_Settings):
     file: str | None = None
 
 
+def _top(value: Any) -> Any:
+    if value is None or value == "all" or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError("it is a number of agents from 1 on, or all for the whole order")
+
+
 class Stop(_Settings):
     """When a tournament stops before everything was played; a rule that is null stops nothing."""
 
     matches: int | None = Field(default=None, ge=1)
     usd: float | None = Field(default=None, gt=0)
-    top: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    top: Annotated[int | Literal["all"] | None, BeforeValidator(_top)] = None
     level: float = Field(default=0.05, gt=0, lt=1)
 
 

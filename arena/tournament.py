@@ -145,7 +145,7 @@ class Course:
         stop = self.tournament.stop
         new = {match: score for match, score in results.items() if self._seen.get(match, -1.0) != score}
         past = [*self.tournament.field.past, *self.encounters(results)]
-        standing = _standing(past, self.tournament.field, stop.goal) if stop.goal else {}
+        standing = stands(past, self.tournament.field, stop.goal) if stop.goal else {}
         proposed: list[Meeting] = []
         why: StoppedBy | None = None
         if standing.get("state") == "known":
@@ -243,7 +243,7 @@ def record(decided: Round) -> dict[str, Any]:
 # ------------------------------------------------------------------ how it stands
 
 
-def _standing(past: Sequence[Encounter], field: Field, goal: Goal) -> dict[str, Any]:
+def stands(past: Sequence[Encounter], field: Field, goal: Goal) -> dict[str, Any]:
     """What is known of the order: the favoured answer, the one beside it that is least excluded, the log likelihood ratio against
     that one and what it must reach, and the two-agent comparisons that are open, each with the mirrored pairs between the two
     that it is thought to take (None where they seem equal)."""
@@ -303,22 +303,24 @@ def ended(by: str, rounds: int, standing: Mapping[str, Any]) -> str:
         "money": "the money does not pay for another mirrored pair",
         "order_known": "the order is known",
     }.get(by, by)
+    after = f"Stopped after {rounds} {'round' if rounds == 1 else 'rounds'}"
     if not standing:
-        return f"Stopped after {rounds} rounds: {why}."
+        return f"{after}: {why}."
     answer = ", ".join(standing["answer"])
     top = standing.get("top")
     what = "the order is" if top is None else "the best is" if top == 1 else f"the best {top} are"
     if by == "order_known":
-        return f"Stopped after {rounds} rounds, since {what} known: {answer}."
+        return f"{after}, since {what} known: {answer}."
     circles = ", since results run in circles" if standing["state"] == "cycles" else ""
-    return f"Stopped after {rounds} rounds: {why}. {what.capitalize()} undecided{circles}; so far: {answer}."
+    return f"{after}: {why}. {what.capitalize()} undecided{circles}; so far: {answer}."
 
 
 # ------------------------------------------------------------------ helpers
 
 
 def _at_most(meetings: list[Meeting], matches: int) -> list[Meeting]:
-    """The first meetings, so many at most, without tearing a mirrored pair."""
+    """The first meetings, so many at most, without tearing a mirrored pair. They keep the probability that they had in the whole
+    round: what is cut is the last round's, and cut for want of room and not for who it is."""
     if matches >= len(meetings):
         return meetings
     kept = meetings[: max(matches, 0)]

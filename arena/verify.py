@@ -16,7 +16,7 @@ from arena.match import Setting, ending
 from arena.replay import Diverged, Match, request_digest, walk
 from arena.run import Run
 from arena.table import Tamper
-from arena.tournament import Course, share
+from arena.tournament import Course, share, stands
 from arena.types import Answer, Call, CallKey, MatchSpec, Question, Utterance
 
 
@@ -129,20 +129,32 @@ def _decisions(run: Run, reading: Reading) -> Iterator[Finding]:
     recorded = run.course(reading)
     if recorded is None:
         return
-    replayed, results = Course(recorded.tournament), dict[str, float | None]()
+    tournament = recorded.tournament
+    replayed, results = Course(tournament), dict[str, float | None]()
     seats = {spec.id: tuple(spec.players) for spec in recorded.matches}
     for number, record in enumerate(reading.rounds):
-        decided = recorded.tournament.recorded(record)
+        place, decided = f"round {number}", tournament.recorded(record)
         results |= decided.saw
         for match, saw in decided.saw.items():
             history = reading.history(match)
             asked_again = any(entry.answer is not None for entry in history.superseded)
-            if history.ended is not None and not asked_again and share(history.ended, seats[match]) != saw:
-                yield Finding("schedule", f"round {number}", f"saw {saw} of {match}, which its end record does not say")
-        past = [*recorded.tournament.field.past, *replayed.encounters(results)]
-        proposed = recorded.tournament.propose(past, replayed.rounds)
-        if tuple(proposed[: len(decided.meetings)]) != decided.meetings:
-            yield Finding("schedule", f"round {number}", "does not follow from the results that it saw")
+            if match not in seats:
+                yield Finding("schedule", place, f"saw {match}, which it had not decided on")
+            elif history.ended is not None and not asked_again and share(history.ended, seats[match]) != saw:
+                yield Finding("schedule", place, f"saw {saw} of {match}, which its end record does not say")
+        if unseen := [spec.id for spec in replayed.matches if spec.id not in results]:
+            yield Finding("schedule", place, f"did not see {', '.join(unseen)}, decided on before")
+            return
+        past = [*tournament.field.past, *replayed.encounters(results)]
+        standing = stands(past, tournament.field, tournament.stop.goal) if tournament.stop.goal else {}
+        known = standing.get("state") == "known"
+        if any(standing.get(key) != decided.standing.get(key) for key in ("state", "answer")) or (
+            known != (decided.stop == "order_known")
+        ):
+            yield Finding("schedule", place, "says of the order what does not follow from the results that it saw")
+        proposed = [] if known else tournament.propose(past, replayed.rounds)
+        if tuple(proposed[: len(decided.meetings)]) != decided.meetings or (decided.stop == "finished" and proposed):
+            yield Finding("schedule", place, "does not follow from the results that it saw")
         if decided.meetings:
             replayed.rounds.append(decided)
 

@@ -174,6 +174,34 @@ def test_a_new_agent_meets_all_others_and_nobody_else_plays(arena_: Arena, tmp_p
     assert arena_("resume", "--quiet", tmp_path / "moved").code == 0
 
 
+def test_who_joins_a_joined_tournament_meets_everybody_and_nobody_is_new_twice(arena_: Arena, tmp_path: Path) -> None:
+    played(tmp_path / "old", "schedule=round_robin", "topics.limit=1")
+    for before, name in (("old", "one"), ("one", "two")):
+        said = arena_(
+            "run", "--quiet", "--join", tmp_path / before, "schedule=ladder", f"agents.{name}.model=simulated/points_900:{name}",
+            f"runs={tmp_path}", f"name={name}",
+        )  # fmt: skip
+        assert said.code == 0, said.err
+    tables = arena.load(tmp_path / "two")
+    assert Counter(met(tables.matches, tables.seats)) == {frozenset({"two", other}): 2 for other in (*"abcde", "one")}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("agents.a.model=simulated/points_1200", "agents.a cannot be changed"),
+        ("judge.orders=both", "judge cannot be changed"),
+        ("schedule=swiss", "schedule=ladder, not swiss"),
+    ],
+)
+def test_who_joins_plays_by_the_rules_that_were_played(override: str, said: str, arena_: Arena, tmp_path: Path) -> None:
+    played(tmp_path / "old", "schedule=random", "schedule.stop.matches=4")
+    new = ("schedule=ladder", "agents.new.model=simulated/points_900:new", f"runs={tmp_path}", override)
+    refused = arena_("run", "--join", tmp_path / "old", *new)
+    assert refused.code == 2
+    assert said in refused.err
+
+
 # ------------------------------------------------------------------ stopping
 
 
@@ -248,6 +276,12 @@ def test_more_matches_can_be_allowed_later(arena_: Arena, tmp_path: Path) -> Non
         (["schedule=active", "schedule.params.unifrom=1"], "unifrom"),
         (["schedule=round_robin", "+schedule.params={pairs: 2}"], "round_robin has no parameters"),
         (["schedule=ladder"], "arena run --join RUN"),
+        (["schedule=round_robin", "schedule.stop.matches=1"], "a mirrored pair is two matches"),
+        (["schedule=active", "schedule.stop.top=0"], "from 1 on, or all"),
+        (
+            ["schedule=random", "schedule.stop.usd=5", "agents.e.model=openai/unheard-of"],
+            "no price is known for openai/unheard-of",
+        ),
         (["schedule=swiss", "schedule.stop.matches=1"], "a mirrored pair is two matches"),
         (["schedule=random", "seats.proposition.model=simulated/rational"], "proposition is filled"),
         (["schedule=self", "schedule.stop.top=1"], "plays against its copy"),
@@ -256,6 +290,18 @@ def test_more_matches_can_be_allowed_later(arena_: Arena, tmp_path: Path) -> Non
 def test_what_cannot_be_is_refused(overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         config.experiment(config.compose([*FIVE, *overrides]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["schedule=active", "schedule.stop.top=1", "judge=none"], "nobody judges"),
+        (["game=matchup", "topics=questions", "judge=none", "schedule=swiss"], "this game has respondent"),
+    ],
+)
+def test_a_tournament_needs_judges_and_two_seats(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.experiment(config.compose(overrides))
 
 
 # ------------------------------------------------------------------ one seed, one result
@@ -303,17 +349,26 @@ def test_the_decisions_are_in_the_ledger_with_the_results_they_saw(tmp_path: Pat
     assert [bool(record["meetings"]) for record in reading.rounds] == [True, True, False]
 
 
-def test_verify_finds_a_decision_that_does_not_follow_from_what_it_saw(tmp_path: Path) -> None:
-    opened = played(tmp_path / "run", "schedule=swiss")
+@pytest.mark.parametrize(
+    ("forged", "said"),
+    [
+        (lambda record: {"saw": {match: 1 - score for match, score in record["saw"].items()}}, "its end record does not say"),
+        (lambda record: {"saw": {"stranger": 1.0, **dict(list(record["saw"].items())[1:])}}, "did not see"),
+        (lambda record: {"saw": {**record["saw"], "stranger": 1.0}}, "which it had not decided on"),
+        (lambda record: {"standing": {**record["standing"], "answer": ["a"]}}, "says of the order"),
+        (lambda record: {"meetings": record["meetings"][2:]}, "does not follow"),
+    ],
+)  # fmt: skip
+def test_verify_finds_a_decision_that_does_not_follow_from_what_it_saw(forged: Any, said: str, tmp_path: Path) -> None:
+    opened = played(tmp_path / "run", "schedule=swiss", "schedule.stop.top=1", "~agents.e", *SURE)
+    assert verify(opened).findings == ()
     (path,) = opened.ledger.glob("*.jsonl")
     lines = path.read_text().splitlines()
     number = [n for n, line in enumerate(lines) if '"kind":"round"' in line][1]
     record = json.loads(lines[number])
-    record["saw"] = {match: 1 - score for match, score in record["saw"].items()}
-    lines[number] = json.dumps(record, separators=(",", ":"))
+    lines[number] = json.dumps(record | forged(record), separators=(",", ":"))
     path.write_text("\n".join(lines) + "\n")
-    places = [finding.problem for finding in verify(opened).findings]
-    assert any("which its end record does not say" in problem for problem in places)
+    assert any(said in finding.problem for finding in verify(opened).findings)
 
 
 def test_a_tournament_can_be_judged_again_match_by_match(arena_: Arena, tmp_path: Path) -> None:
