@@ -23,7 +23,7 @@ HEADLINES = (
     "matches_planned", "matches", "confidences_read", "ballots_read", "confidence", "opening_overconfidence",
     "condition_difference", "escalation", "escalation_per_round", "escalation_difference", "mutual_overconfidence",
     "pair_sum", "dutch_book_loss", "martingale_drift", "excess_movement", "public_confidence", "shading",
-    "shading_predicts_winning", "overconfidence", "brier", "auroc", "ece", "ece_null_band", "judge_side_share",
+    "shading_predicts_winning", "overconfidence", "brier", "auroc", "ece", "ece_null_band", "judge_side_share", "judge_flip_rate",
     "judge_agreement", "judge_alpha", "alignment", "answer_accuracy", "answer_overconfidence", "selective_auc",
     "preferences_read", "preference_first_share", "preference_flip_rate", "input_tokens", "output_tokens", "cost_usd",
 )  # fmt: skip
