@@ -130,10 +130,7 @@ def test_the_side_effect_and_every_judges_lean_are_told_with_intervals(tournamen
     assert effect == ["side effect", f"{percent}|{between[0]}", f"{points}|{between[1]}", "–", f"{ratings.matches}"]
     assert {row[0] for row in rows} >= {judge.judge for judge in ratings.judges} >= {"left", "fair"}
     told = unbroken(tournament.words)
-    assert (
-        unbroken(f"{percent} of verdicts between equals go to the proposition: a side effect of {points}")
-        in told
-    )
+    assert unbroken(f"{percent} of verdicts between equals go to the proposition: a side effect of {points}") in told
     assert "The proposition wins mostly by one judge’s lean:" in told
     assert "of what the seat is worth is left’s." in told
     for judge in ratings.judges:
@@ -147,10 +144,7 @@ def test_the_side_effect_is_told_of_the_seat_that_wins_more(tmp_path: Path) -> N
     told, ratings = report(folder).words, rated([folder]).ratings
     share, points = 100 - 100 * (ratings.side_share.estimate or 1), -(ratings.side.estimate or 0)
     assert share > 60
-    assert (
-        f"{share:.1f} % of verdicts between equals go to the opposition: a side effect of {points:.0f}"
-        in told
-    )
+    assert f"{share:.1f} % of verdicts between equals go to the opposition: a side effect of {points:.0f}" in told
     assert "judge’s lean" not in told
 
 
