@@ -29,7 +29,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("game", GAMES)
-@settings(max_examples=20, phases=UNSHRUNK)
+@settings(max_examples=10, phases=UNSHRUNK)
 @given(deaths=st.lists(st.tuples(st.integers(0, 60), st.none() | st.floats(0, 0.999)), min_size=1, max_size=3))
 def test_a_process_lost_after_any_write_resumes_to_the_same_end(
     game: str, deaths: list[tuple[int, float | None]]
@@ -56,7 +56,7 @@ def verify_without_tables(opened: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("game", GAMES)
-@settings(max_examples=15, phases=UNSHRUNK)
+@settings(max_examples=8, phases=UNSHRUNK)
 @given(seed=st.integers(0, 10**6))
 def test_a_record_whose_predecessor_was_lost_is_asked_again_and_never_diverges(game: str, seed: int) -> None:
     """A loss of power can lose earlier records than it keeps; what followed from them is then no answer to what is asked."""

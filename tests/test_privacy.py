@@ -56,7 +56,7 @@ class Watching:
 
 
 @pytest.mark.parametrize("game", GAMES)
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=20, phases=(Phase.explicit, Phase.generate))
 @given(data=st.data())
 def test_no_seat_is_given_an_utterance_without_it_in_the_audience(
     game: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -83,7 +83,7 @@ async def _walk(walk: Walk, model: Any) -> Walk:
 
 
 @pytest.mark.parametrize("game", GAMES)
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=20, phases=(Phase.explicit, Phase.generate))
 @given(data=st.data())
 def test_a_private_word_is_in_no_request_of_another_seat(
     game: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -327,7 +327,7 @@ SHORT = ("~agents.e", "schedule.stop.matches=8")
 
 
 @pytest.mark.parametrize("schedule", RESUMED)
-@settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(deaths=st.lists(st.tuples(st.integers(0, 90), st.none() | st.floats(0, 0.999)), min_size=1, max_size=3))
 def test_a_killed_tournament_resumes_with_the_same_pairings(
     schedule: str, deaths: list[tuple[int, float | None]], undisturbed: Any, tmp_path_factory: pytest.TempPathFactory

@@ -133,7 +133,7 @@ def test_without_two_judges_on_a_debate_there_is_nothing_to_compare() -> None:
 # ------------------------------------------------------------------ what must hold
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(BALLOTS, st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]))
 def test_it_is_what_the_definitions_say(rows: list[tuple[int, int, int]], epsilon: float) -> None:
     found = multiplicity(*columns(rows), (epsilon,))
@@ -144,7 +144,7 @@ def test_it_is_what_the_definitions_say(rows: list[tuple[int, int, int]], epsilo
     assert [near.discrepancy.estimate for near in found.sets] == pytest.approx([] if best is None else [discrepancy])
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(BALLOTS)
 def test_discrepancy_is_below_ambiguity_and_both_rise_with_epsilon(rows: list[tuple[int, int, int]]) -> None:
     sets = multiplicity(*columns(rows), (*EPSILONS, 0.5, 1.0)).sets
