@@ -179,7 +179,10 @@ def leaner(ratings: Ratings) -> tuple[JudgeEffect, float] | None:
     # A judge who always decided for one seat has no finite lean, and no part in what the seat is worth.
     own = [(effect, side + lean) for effect in ratings.judges if (lean := effect.lean.estimate) is not None]
     total = sum(worth for _, worth in own)
-    return next(((effect, worth / total) for effect, worth in own if len(own) > 1 and worth / total > 0.5), None)
+    if len(own) < 2 or not total:
+        return None
+    most, worth = max(own, key=lambda pair: pair[1] / total)
+    return (most, worth / total) if worth / total > 0.5 else None
 
 
 # ------------------------------------------------------------------ plain values

@@ -178,6 +178,8 @@ def from_comparisons(comparisons: Comparisons) -> Verdicts:
     """
     judges, agents = len(comparisons.judges), len(comparisons.agents)
     yes, n = np.zeros((judges, agents)), np.zeros((judges, agents))
+    # An agent against its copy says nothing about its share.
+    comparisons = comparisons.only(comparisons.first != comparisons.second)
     own = comparisons.match * judges + comparisons.judge
     part = 1 / np.bincount(own)[own]
     for seat, score in ((comparisons.first, comparisons.score), (comparisons.second, 1 - comparisons.score)):

@@ -215,7 +215,7 @@ def _rated(
     agents = tuple(
         Rated(
             names[i], float(rating[i]), finite(low[i]), finite(high[i]), ranks[i][0], ranks[i][1],
-            float(best[i]) if certain else None, int(n[i]),
+            float(best[i]) if certain and np.isfinite(half[i]) else None, int(n[i]),
         )
         for i in order
     )  # fmt: skip

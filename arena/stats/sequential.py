@@ -255,7 +255,7 @@ def known(seen: Evidence, top: int | None, level: float, *, expects: Outlook | N
     ratio = np.where(claimed, log_ratio(expects), np.inf)
     missing = np.maximum(needed - ratio, 0.0)
     # Strengths may say so, but nobody would believe it of the two who met; what is missing is to meet again.
-    trailing = claimed & (seen.scored < seen.met / 2)
+    trailing = claimed & (seen.scored < seen.met / 2 - 1e-9)
     missing[trailing] = np.maximum(missing[trailing], TRAILING)
     if seen.wealth.T[claimed].sum() >= np.log(1 / level):
         state = "cycles"

@@ -382,3 +382,14 @@ def test_equal_agents_are_of_every_rank() -> None:
         found = quick(compared(played(rng, np.zeros(6), 240, every_pair=True), topic=np.arange(240) % 16))
         sure += sum((one.rank_low, one.rank_high) != (1, 6) for one in found.agents)
     assert sure / 240 < 0.08
+
+
+def test_where_nothing_varies_nobody_is_said_to_be_best() -> None:
+    """A judge who goes by order alone gives each side of every match a ballot: no spread, and so no interval and no chance."""
+    met = [(topic, i, j) for topic in range(6) for i in range(3) for j in range(3) if i != j]
+    topic, first, second = np.repeat(np.array(met), 2, axis=0).T
+    match = np.repeat(np.arange(len(met)), 2)
+    score, ones = np.tile([1.0, 0.0], len(met)), np.ones(2 * len(met))
+    held = Comparisons(("a", "b", "c"), ("order",), first, second, score, 0 * match, match, match, topic, ones)
+    found = rate(held, np.random.default_rng(0))
+    assert {(rated.rating, rated.low, rated.p_best) for rated in found.agents} == {(1000.0, None, None)}
