@@ -35,7 +35,9 @@ class Separation:
     """Where that is from, in words."""
     level: float
     pairs: float
-    """Mirrored pairs until it is known who is stronger, on average."""
+    """Mirrored pairs until it is known who is stronger, on average; at least that where `decided` is below 1."""
+    decided: float
+    """Share of simulated cases in which it was known within the most that were tried."""
     pairs_ninety: float | None
     """In nine cases of ten no more than so many; None where that is more than were tried."""
     matches: float
@@ -81,6 +83,7 @@ def separation(
         source=source,
         level=level,
         pairs=expected.mean,
+        decided=expected.decided,
         pairs_ninety=expected.ninety if np.isfinite(expected.ninety) else None,
         matches=sides * expected.mean,
         usd=sides * expected.mean * a_match,

@@ -139,12 +139,13 @@ def _apart(found: Separation) -> str:
     from arena.progress import money
 
     one, other = found.agents
-    most = f"in nine cases of ten at most {found.pairs_ninety:,.0f}" if found.pairs_ninety else "now and then many more"
+    most = f"in nine cases of ten at most {found.pairs_ninety:,.0f}" if found.pairs_ninety else "often many more"
+    about = "about" if found.decided == 1 else "at least"
     unknown = f" plus what {', '.join(found.unpriced)} cost, which is not known" if found.unpriced else ""
     return (
         f"To know which of {one} and {other} is stronger, if they are {abs(found.points):.0f} points apart ({found.source}), "
-        f"takes about {found.pairs:,.0f} mirrored pairs between the two, {most}: {found.matches:,.0f} matches, "
-        f"about {money(found.usd, 0)}{unknown}. At most {found.level:.0%} of such answers are wrong."
+        f"takes {about} {found.pairs:,.0f} mirrored pairs between the two, {most}: {about} {found.matches:,.0f} matches, "
+        f"{money(found.usd, 0)}{unknown}. At most {found.level:.0%} of such answers are wrong."
     )
 
 

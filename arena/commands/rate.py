@@ -235,7 +235,7 @@ def _of_cycles(ratings: Ratings) -> Iterator[str]:
             f"Results run in circles: {_percent(cycles.cyclic)} of what differs between agents fits no order, so that the "
             "ranking means little."
         )
-    elif cycles.cyclic.estimate is None:
+    elif cycles.cyclic.estimate is None or cycles.cyclic.low is None:
         yield "Whether results follow an order or run in circles cannot be told from these matches."
     else:
         yield f"{_percent(cycles.cyclic)} of what differs between agents runs in circles; an order explains the rest."

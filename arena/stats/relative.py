@@ -131,7 +131,7 @@ def elo(preferences: Preferences, k: float = K) -> Floats:
     """Each answer's Elo rating, from 1000, after one pass in the order of asking.
 
     For comparison with the paper alone. With its K of 400 a rating is mostly what the last few comparisons left: over
-    reorderings of the same comparisons it varies by hundreds of points, and more comparisons do not help.
+    reorderings of the same comparisons it varies by hundreds of points, and more comparisons help little.
     """
     rating = np.full(preferences.answers, 1000.0)
     for winner, loser in _outcomes(preferences):
