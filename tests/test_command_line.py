@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from commands import SCRIPT, SMALL, Arena, comparable, files, in_a_shell, in_process, played
+from commands import SCRIPT, SMALL, Arena, comparable, files, in_a_shell, played
 
 from arena import frames
 from arena.ledger import Ledger
@@ -30,11 +30,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test stands in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import SMALL, Arena, in_process, played
+from commands import SMALL, Arena, played
 from hypothesis import given
 from hypothesis import strategies as st
 from playing import Seeded, experiment, play
@@ -301,11 +301,6 @@ def test_a_judge_is_told_the_words_that_each_side_spoke_or_not() -> None:
 
 
 # ------------------------------------------------------------------ a judge that always prefers whom it hears first
-
-
-@pytest.fixture
-def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 def test_who_always_prefers_the_first_speaker_gives_half_to_each_side_and_flips_always(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import networkx as nx
 import pandas as pd
 import pytest
 import yaml
-from commands import Arena, in_process
+from commands import Arena
 from hypothesis import given
 from hypothesis import strategies as st
 from playing import play, tables
@@ -45,11 +45,6 @@ ITEMS = [
     {"id": "taste", "text": "Which colour is best?"},
     {"id": "bird", "text": "Which bird cannot fly?", "options": ["ostrich", "swift"], "answer": "A"},
 ]
-
-
-@pytest.fixture(name="arena")
-def _arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Arena, in_process, played
+from commands import Arena, played
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reporting import HOSTILE, SIDES, Read, read, report, run
@@ -21,11 +21,6 @@ from arena.report import drawing, page, words
 from arena.report.drawing import short
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture
-def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 # ------------------------------------------------------------------ what it says

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import Arena, files, in_process, played
+from commands import Arena, files, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killing import ARENA, Served, environment, run_killed
@@ -28,11 +28,6 @@ from arena.stats import alignment
 from arena.types import Malformed, Request
 
 READER = "judge.judges.reader.model=simulated/reader"
-
-
-@pytest.fixture(name="arena")
-def _arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 @pytest.fixture(scope="module")

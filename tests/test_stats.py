@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from commands import SMALL, Arena, in_process
+from commands import SMALL, Arena
 
 import arena as package
 from arena import frames
@@ -26,11 +26,6 @@ COUNTED = {
 }  # fmt: skip
 FREE = {"escalation_logit", "log_score", "judge_length_effect", "shading_predicts_winning", "noise_assumed"}
 """Statistics that are no probabilities, nor differences of them."""
-
-
-@pytest.fixture
-def arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 @pytest.fixture(scope="module")

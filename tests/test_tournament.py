@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import Arena, in_process
+from commands import Arena
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from playing import Killed, assert_same, dies_after, tables
@@ -45,8 +45,9 @@ FIVE = [
 
 
 @pytest.fixture
-def arena_(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
+def arena_(request: pytest.FixtureRequest) -> Arena:
+    """The command line, under a name that leaves the module's free."""
+    return request.getfixturevalue("arena")
 
 
 def played(folder: Path, *overrides: str) -> Run:

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from commands import Arena, files, in_process
+from commands import Arena, files
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from published_files import clone, debate, packed, put, whys
@@ -17,12 +17,6 @@ from published_files import clone, debate, packed, put, whys
 from arena import frames
 from arena.imports import MOST_FILE, SourceError
 from arena.imports.llms_overconfidence import read
-
-
-@pytest.fixture
-def run_arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
-
 
 # ------------------------------------------------------------------ where it lies
 

@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import Arena, in_process
+from commands import Arena
 from published_files import debate, put
 
 import arena
-
-
-@pytest.fixture
-def run_arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
 
 
 @pytest.fixture

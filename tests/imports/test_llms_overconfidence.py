@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import Arena, in_process
+from commands import Arena
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from published_files import PHASES, SIDES, WORDS, ballot, clone, debate, judged, put, tokens, whys
@@ -24,12 +24,6 @@ import arena
 from arena import frames
 from arena.imports import Imported
 from arena.imports.llms_overconfidence import CONDITIONS, FLAGS, read
-
-
-@pytest.fixture
-def run_arena(capsys: pytest.CaptureFixture[str]) -> Arena:
-    return in_process(capsys)
-
 
 # ------------------------------------------------------------------ the published data
 
