@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.lock
 
-.PHONY: demo test test-all lint fast lock clean help
+.PHONY: demo test test-all lint fast lock audit clean help
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -30,6 +30,10 @@ lock: $(VENV)/dev.ok  ## renew the lock file
 	$(BIN)/pip install uv && $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --upgrade -o $(LOCK)
 
+# Strict, because an audit that could look up nothing would otherwise end well.
+audit: $(VENV)/audit.ok  ## look the locked dependencies up in the advisory database (needs the network)
+	$(VENV)/audit/bin/pip-audit --requirement $(LOCK) --no-deps --disable-pip --strict --progress-spinner off
+
 clean:
 	rm -rf $(VENV) dist build
 
@@ -38,6 +42,12 @@ $(BIN)/python:
 		|| { echo "arena needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "this Python cannot make a virtual environment; on Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+
+# In an environment of its own: what audits is none of what is audited.
+$(VENV)/audit.ok: | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@touch $@
 
 $(VENV)/run.ok: pyproject.toml $(LOCK) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e .

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from arena.types import Request, Usage
+from agents.models.registry import LOCAL
+from arena.types import Most, Request, Usage
 
 Prices = Mapping[str, Mapping[str, Any]]
 """`provider/model` to `input`, `output` and, where they differ from input, `cached` and `cache_write`."""
@@ -25,9 +26,9 @@ def price(prices: Prices, model: str) -> Mapping[str, float] | None:
 
 
 def cost(prices: Prices, model: str, usage: Usage) -> float | None:
-    """USD of a call, or None when the model has no price."""
+    """USD of a call, or None when the model has no price or its reply did not say what was used."""
     known = price(prices, model)
-    if known is None:
+    if known is None or usage == Usage():
         return None
     fresh = usage.input - usage.cached - usage.cache_write
     million = (
@@ -39,18 +40,26 @@ def cost(prices: Prices, model: str, usage: Usage) -> float | None:
     return million / 1e6
 
 
-def most(prices: Prices, request: Request) -> float | None:
-    """The most that a request can cost, or None when its output has no limit or its model no price.
+def free(providers: Mapping[str, Mapping[str, Any]], model: str) -> bool:
+    """Whether nobody is paid for a model."""
+    return providers.get(model.partition("/")[0], {}).get("api") in LOCAL
+
+
+def most(prices: Prices, request: Request, free: bool = False) -> Most:
+    """The most that a request can come to: no tokens where its output has no limit, no USD where its model has no price either.
 
     No tokenizer makes more tokens than there are bytes.
     """
     limit = request.sampling.max_output_tokens
     if limit is None:
-        return None
-    sent = sum(len(message.content.encode("utf-8", "replace")) + 16 for message in request.messages)
-    known = price(prices, request.model)
+        return Most(0.0 if free else None, None)
+    sent = _AROUND + sum(len(message.content.encode("utf-8", "replace")) + _AROUND for message in request.messages)
+    known = None if free else price(prices, request.model)
     if known is None:
-        return None
-    return (
-        sent * max(known["input"], known.get("cached", 0.0), known.get("cache_write", 0.0)) + limit * known["output"]
-    ) / 1e6
+        return Most(0.0 if free else None, sent + limit)
+    dearest = max(known["input"], known.get("cached", 0.0), known.get("cache_write", 0.0))
+    return Most((sent * dearest + limit * known["output"]) / 1e6, sent + limit)
+
+
+_AROUND = 16
+"""Tokens that may stand around a message, and around all of them."""

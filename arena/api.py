@@ -12,7 +12,7 @@ import pandas as pd
 
 from agents.models.errors import ModelError
 from agents.models.registry import Models
-from arena import config, frames, local, reread, run
+from arena import config, driver, frames, reread, run
 from arena.match import Setting
 from arena.stats.beliefs import NEEDED
 from arena.stats.record import Convention
@@ -93,13 +93,14 @@ async def play(
         run.check(opened, sections, opened.read())
     else:
         opened = run.begin(target, experiment, sections, config.files(experiment.resolved))
-    models = models or Models(opened.experiment.providers, opened.experiment.limits.timeout_s)
+    models = models or driver.known(opened.setting)
     try:
-        stopped_by = await local.play(opened, sections, models, quiet=quiet)
+        stopped_by = await driver.play(opened, sections, models, quiet=quiet)
     except ModelError as problem:
         run.finish(opened, problem.kind)
         raise
-    reread.hand_over(opened, run.finish(opened, stopped_by))
+    run.finish(opened, stopped_by)
+    reread.hand_over(opened, frames.together([target], {"matches": ["status"]}))
     return target
 
 

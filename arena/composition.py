@@ -110,11 +110,13 @@ def _folders(config_dir: Path | None) -> list[Path]:
     return [users.resolve(), ours] if users.is_dir() and users.resolve() != ours.resolve() else [ours]
 
 
-_OPEN = re.compile(rf"(?:agents|judge\.judges)\.[^.=]+\.(?:{'|'.join(Seated.model_fields)})=|(?:prices|families)=")
+_OPEN = re.compile(
+    rf"(?:agents|judge\.judges)\.[^.=]+\.(?:{'|'.join(Seated.model_fields)})=|(?:prices|families)=|budget\.(?:models|roles)[.=]"
+)
 
 
 def _open(override: str) -> str:
-    """Agents, judges, prices and families are tables that anybody may add to, so no plus sign is asked for."""
+    """Agents, judges, prices, families and what has a budget are tables that anybody may add to, so no plus sign is asked for."""
     return f"++{override}" if _OPEN.match(override) else override
 
 

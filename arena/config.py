@@ -9,15 +9,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from agents.budget import Budget, told
 from arena import inputs, meetings, named
 from arena.composition import compose, conf_dir, load, multirun, nearest
 from arena.match import Setting
-from arena.rehearsal import cost, paid_for, rehearse
+from arena.rehearsal import Foresight, cost, paid_for, rehearse
 from arena.seating import Seating
-from arena.settings import ConfigError, Settings
+from arena.settings import BudgetSettings, CapSettings, ConfigError, Settings
 from arena.table import unkeyed
-from arena.tournament import Stop, Tournament
-from arena.types import Experiment, Judging, Limits, Question
+from arena.tournament import Stop, Tournament, pairs
+from arena.types import BudgetRules, Caps, Experiment, Judging, Limits, Question, Runner
 from arena.wording import Wording, WordingError, digest
 from judges.panel import panel_rule
 
@@ -90,6 +91,9 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         matches=seating.matches(plan, given),
         judging=judging,
         limits=Limits(**settings.limits.model_dump()),
+        budget=_budget(settings.budget),
+        runner=Runner(**settings.runner.model_dump()),
+        chaos=settings.chaos,
         providers=settings.provider,
         prices={name: price.model_dump(exclude_none=True) for name, price in settings.prices.items()},
         resolved=resolved,
@@ -104,7 +108,56 @@ def experiment(resolved: Mapping[str, Any], base: Path | None = None) -> Experim
         rehearse(Setting(made))
     except (WordingError, ValueError) as problem:
         raise ConfigError(str(problem)) from problem
+    _bounded(made, settings.budget)
     return _affordable(made)
+
+
+def _budget(settings: BudgetSettings) -> BudgetRules:
+    def caps(found: CapSettings) -> Caps:
+        return Caps(found.usd, found.tokens, found.calls)
+
+    models = {name: caps(found) for name, found in settings.models.items()}
+    return BudgetRules(caps(settings), models, {name: caps(found) for name, found in settings.roles.items()})
+
+
+def _bounded(made: Experiment, settings: BudgetSettings) -> None:
+    """Raises `ConfigError` where a budget cannot be kept, names nobody, or does not pay for the first matches."""
+    rules = made.budget
+    if not rules.any:
+        return
+    setting = Setting(made)
+    seated = {(agent.model, role) for spec in made.matches for agent, role in setting.roles(spec)}
+    seated |= {(agent.model, setting.role) for agent in made.agents.values()}
+    for what, named_, there in (
+        ("models", rules.models, {model for model, _ in seated}),
+        ("roles", rules.roles, {role for _, role in seated}),
+    ):
+        if strangers := sorted(set(named_) - there):
+            raise ConfigError(f"budget.{what}: nobody here is {strangers[0]!r}; there are {', '.join(sorted(there))}")
+    for model, role in sorted(seated) if not settings.allow_unpriced else ():
+        capped = [caps for caps in (rules.run, rules.models.get(model), rules.roles.get(role)) if caps is not None]
+        by_money = any(caps.usd is not None for caps in capped)
+        provider = model.partition("/")[0]
+        if by_money and not paid_for(made, model):
+            raise ConfigError(
+                f"budget: no price is known for {model}, so that its calls cannot be bounded; say it: "
+                f"'+prices={{{model}: {{input: 1.0, output: 3.0}}}}' (USD a million tokens), or play without a bound on them: "
+                "--allow-unpriced"
+            )
+        bounded = made.providers.get(provider, {}).get("bounded", True)
+        if not bounded and (by_money or any(caps.tokens is not None for caps in capped)):
+            raise ConfigError(
+                f"budget: what a call of {model} comes to cannot be bounded (provider.{provider}.bounded is false); play without a "
+                "bound on it: --allow-unpriced"
+            )
+    first = next(pairs(made.matches))
+    needs = Foresight(setting).needs(first)
+    if (short := Budget(rules).admit([spec.id for spec in first], needs)) is not None:
+        what = "a mirrored pair of matches" if len(first) > 1 else "a match"
+        raise ConfigError(
+            f"budget: {short.name} does not pay for {what}, which needs {told(short, needs)} "
+            "(one and a half times what it is thought to come to; arena plan says what all would)"
+        )
 
 
 def _anything(question: Question, params: Any) -> None:
@@ -209,7 +262,8 @@ def _explain(problem: ValidationError, kind: Any, prefix: str = "") -> str:
             allowed = _allowed(kind, place[:-1])
             lines.append(f"{where}: there is no such key" + (f"; {nearest(place[-1], allowed)}" if allowed else ""))
         else:
-            plain = isinstance(error["input"], (str, int, float, bool))
+            # What stands where a key might have been put is not repeated.
+            plain = isinstance(error["input"], (str, int, float, bool)) and error["type"] not in ("address", "variable")
             found = f" (found {error['input']!r:.80})" if plain else ""
             lines.append(f"{where}: {error['msg'].removeprefix('Value error, ')}{found}".removeprefix(": "))
     return "\n".join(lines)

@@ -260,8 +260,10 @@ class Parts:
                 return value
             values[name] = value
         if any(not form.tags for form in self.forms.values()):
+            plain = _visible(rest)
+            lowered = plain.lower()
             for tag in self.tags if self.guarded is None else self.guarded:
-                if found := _named(tag, rest, self.guard):
+                if found := _named(tag, plain, lowered, self.guard):
                     return Malformed(f"{_quote(found)} stands outside a well-formed <{tag}>...</{tag}>")
         return values
 
@@ -303,6 +305,8 @@ def written(form: Form, text: str) -> str:
 
 def defuse(text: str, tags: tuple[str, ...]) -> str:
     """The text with every mention of the tags made inert, so that whoever quotes it is not read as using them."""
+    if "<" not in text:
+        return text
     for tag in tags:
         text = _opener(tag).sub(lambda found: "&lt;" + found.group()[1:], text)
     return text
@@ -367,14 +371,16 @@ def _single(tag: str, text: str, read: Callable[[str], T | Malformed]) -> T | Ma
 # ------------------------------------------------------------------ what betrays a tag in free text
 
 
-def _named(tag: str, text: str, guard: Guard) -> str | None:
-    """Where free text names a tag that was cut out of it, so that private words may stand beside it."""
+def _visible(text: str) -> str:
+    """The text as it looks, whatever characters make it look so."""
+    return text if text.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+
+
+def _named(tag: str, text: str, lowered: str, guard: Guard) -> str | None:
+    """Where visible free text names a tag that was cut out of it, so that private words may stand beside it."""
     if guard == "off":
         return None
-    if not text.isascii():
-        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     words = _words(tag)
-    lowered = text.lower()
     if not all(word in lowered for word in words[:2]):
         return None
     for found in _mention(tag).finditer(text):
@@ -387,6 +393,7 @@ def _named(tag: str, text: str, guard: Guard) -> str | None:
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
+@lru_cache
 def _words(tag: str) -> list[str]:
     return [word for word in re.split(r"[_\-.]+", tag.lower()) if word]
 

@@ -1,15 +1,18 @@
-"""Ledger to tidy tables: walked matches become pandas frames, frames become Parquet."""
+"""Ledger to tidy tables: walked matches become rows, rows become Parquet or pandas frames."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arena.forms import Answer, Choice, Chosen, Confidence, Implied, Parts, Verdict, same, written
@@ -79,7 +82,12 @@ published reader. `answers` and `preferences` are a matchup's: what was answered
 LATER = ("readings", "answers", "preferences")
 """Tables that older runs, and imported ones, need not have."""
 
+BATCH = 256
+"""Matches whose rows are held at once, and stand in one row group."""
+
 Row = dict[str, Any]
+Stored = Any
+"""A pyarrow table, whose library says nothing of its types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +108,56 @@ class Played:
 
 
 def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:
-    """The tables of a run. A match that was planned and not finished has its row too."""
+    """The tables of a run, all in memory. A match that was planned and not finished has its row too."""
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     for played in matches:
-        rows["matches"].append(_match(played))
-        rows["seats"] += _seats(played)
-        rows["utterances"] += _utterances(played)
-        rows["confidences"] += [*_confidences(played), *_self_consistency(played)]
-        rows["verdicts"] += _verdicts(played)
-        rows["calls"] += _calls(played)
-        rows["readings"] += _readings(played)
-        rows["answers"] += _answers(played)
-        rows["preferences"] += _preferences(played)
+        _add(rows, played)
     return {name: frame(name, rows[name]) for name in COLUMNS}
+
+
+def batches(matches: Iterable[Played]) -> Iterator[dict[str, Stored]]:
+    """The tables of a run as they are stored, some matches at a time, so that no more of them need be held."""
+    rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+    for number, played in enumerate(matches, start=1):
+        _add(rows, played)
+        if number % BATCH == 0:
+            yield _stored(rows)
+            rows = {name: [] for name in COLUMNS}
+    if rows["matches"]:
+        yield _stored(rows)
+
+
+def _add(rows: dict[str, list[Row]], played: Played) -> None:
+    """Add a match's rows to those of each table."""
+    rows["matches"].append(_match(played))
+    rows["seats"] += _seats(played)
+    rows["utterances"] += _utterances(played)
+    rows["confidences"] += [*_confidences(played), *_self_consistency(played)]
+    rows["verdicts"] += _verdicts(played)
+    rows["calls"] += _calls(played)
+    rows["readings"] += _readings(played)
+    rows["answers"] += _answers(played)
+    rows["preferences"] += _preferences(played)
+
+
+def _stored(rows: Mapping[str, list[Row]]) -> dict[str, Stored]:
+    """Rows as they are stored, the same as by way of pandas."""
+    return {
+        name: pa.table(
+            [
+                pa.array([row.get(column) for row in rows[name]], type=kind, from_pandas=True)
+                for column, kind in zip(COLUMNS[name], schema(name).types, strict=True)
+            ],
+            schema=schema(name),
+        )
+        for name in COLUMNS
+    }
+
+
+@cache
+def schema(name: str) -> Any:
+    """The types in which the named table is stored, with what pandas is told of them."""
+    return pa.Schema.from_pandas(frame(name, []), preserve_index=False)
 
 
 def frame(name: str, rows: Sequence[Row]) -> pd.DataFrame:
@@ -129,6 +174,34 @@ def write(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
         unfinished = folder / f".{name}.parquet"
         table.to_parquet(unfinished, index=False)
         unfinished.replace(folder / f"{name}.parquet")
+
+
+def stream(folder: Path, matches: Iterable[Played]) -> None:
+    """Write the tables of a run as Parquet, a row group for so many matches; all of them when all are whole.
+
+    Readings that other runs put there stay: they are not in this run's own ledger.
+    """
+    folder.mkdir(exist_ok=True)
+    unfinished = {name: folder / f".{name}.parquet" for name in COLUMNS}
+    read_here = False
+    try:
+        with ExitStack() as open_files:
+            files = {
+                name: open_files.enter_context(pq.ParquetWriter(path, schema(name)))
+                for name, path in unfinished.items()
+            }
+            for batch in batches(matches):
+                read_here |= bool(batch["readings"].num_rows)
+                for name, table in batch.items():
+                    if table.num_rows:
+                        files[name].write_table(table)
+        for name, path in unfinished.items():
+            whole = folder / f"{name}.parquet"
+            if name != "readings" or read_here or not whole.exists():
+                path.replace(whole)
+    finally:
+        for path in unfinished.values():
+            path.unlink(missing_ok=True)
 
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
@@ -426,7 +499,8 @@ def _calls(played: Played) -> Iterable[Row]:
         stands_no_more = played.walk.outcome is not None and entry.key not in history.used
         yield _call(played.spec.id, entry, _status(entry, "superseded" if stands_no_more else "ok"))
     for entry in sorted(history.superseded, key=lambda entry: (entry.key, entry.at)):
-        yield _call(played.spec.id, entry, _status(entry, "superseded"))
+        # Sent again since: nobody will ever know what this one came to.
+        yield _call(played.spec.id, entry, "lost" if entry.answer is None else "superseded")
 
 
 def _status(entry: Entry, answered: str) -> str:
@@ -435,7 +509,7 @@ def _status(entry: Entry, answered: str) -> str:
 
 def _call(match_id: str, entry: Entry, status: str) -> Row:
     row: Row = {"match_id": match_id, **entry.key._asdict(), "calls": 1, "seat": entry.seat, "model": entry.model}
-    row |= {"status": status, "started_at": _when(entry.at), "most_usd": entry.most_usd}
+    row |= {"status": status, "started_at": _when(entry.at), "most_usd": entry.most.usd}
     match entry.answer:
         case Completion() as answer:
             usage = answer.usage

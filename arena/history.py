@@ -7,7 +7,42 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arena.replay import Diverged
-from arena.types import Answer, Call, CallKey, Completion, Failure
+from arena.types import Answer, Call, CallKey, Completion, Failure, Most, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What calls have come to; at most, where nobody knows."""
+
+    usd: float = 0.0
+    tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.usd + other.usd, self.tokens + other.tokens, self.calls + other.calls)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.usd - other.usd, self.tokens - other.tokens, self.calls - other.calls)
+
+
+NOTHING = Spent()
+NOT_KNOWN = Most(None, None)
+
+
+def came_to(answer: Answer | None, most: Most) -> Spent:
+    """What a call came to: the most that it could while there is no answer, or one that does not say; nothing in USD where no
+    price is known."""
+    match answer:
+        case Completion(usage=usage) if usage != UNSAID or answer.cost_usd is not None:
+            return Spent(answer.cost_usd or 0.0, usage.input + usage.output, 1)
+        case Failure(may_have_cost=False):
+            return Spent(calls=1)
+        case _:
+            return Spent(most.usd or 0.0, most.tokens or 0, 1)
+
+
+UNSAID = Usage()
+"""The usage of a reply that came without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +56,10 @@ class Entry:
     answer: Answer | None
     """None for a call that was in flight when the process died: it counts as spent, and is asked again."""
     at: float
-    most_usd: float | None = None
+    most: Most = NOT_KNOWN
+    role: str = ""
     stale: bool = False
     """Whether it stands only if it still fits: something before it is asked again on request."""
-
-    @property
-    def spent_usd(self) -> float:
-        """What it cost; the most that it could cost while nobody knows."""
-        if isinstance(self.answer, Completion):
-            return self.answer.cost_usd or 0.0
-        return 0.0 if self.answer else self.most_usd or 0.0
 
 
 @dataclass(slots=True)
@@ -89,9 +118,14 @@ class History:
         return lost + [entry for entry in self.entries.values() if entry.answer is None]
 
     def add(self, entry: Entry) -> None:
-        """Take in the next record of a call; the latest stands."""
+        """Take in the next record of a call; the latest stands, and what followed from one before may change."""
+        if entry.answer is None:
+            later = [key for key in self.entries if _follows(key, entry.key)]
+            self.entries |= {key: replace(self.entries[key], stale=True) for key in later}
         before = self.entries.get(entry.key)
-        if before is not None and not (before.answer is None and entry.answer is not None):
+        if before is not None and before.answer is None and entry.answer is not None:
+            entry = replace(entry, most=before.most, role=before.role)
+        elif before is not None:
             self.superseded.append(before)
         self.entries[entry.key] = entry
 

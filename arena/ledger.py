@@ -3,15 +3,18 @@
 A ledger is a folder of JSON-lines segments, one per writing process. Before a request leaves, its `intent` is written;
 then its `reply` or `failure`; a match that reached its outcome gets an `end`. A record is one write, made before
 anybody acts on it, so a killed process loses nothing it had acknowledged; data are synced to the disk in groups, at the
-latest every half second and at a match's end. A line that was torn by a crash is owed again.
+latest every half second and at a match's end. A line that was torn by a crash is owed again, and so is one whose
+checksum, its last member, no longer fits.
 
     run       what was played: digests of the experiment's sections, seed
-    intent    match, key (step, slot, call, attempt), seat, model, digest, the most the call can cost
-    reply     match, key, text, finish, usage, cost, latency, tries, the provider's model id, hidden reasoning
+    intent    match, key (step, slot, call, attempt), seat, role, model, digest, the most the call can come to
+    reply     match, key, usage, cost, latency, tries, the provider's model id; last the words: text, hidden reasoning
     failure   match, key, kind, message: the call failed for good
     retry     match: failures before this record are asked again, and what followed from them may change
     end       match, decision
     round     meetings, saw, standing, stop: what a schedule that waits for results decided, and the results it saw
+
+A key that has several intents was sent several times: each but the last may have cost its most.
 """
 
 from __future__ import annotations
@@ -19,14 +22,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import zlib
+from array import array
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena.history import Entry, History
-from arena.types import Answer, Call, CallKey, Completion, Failure, Usage
+import orjson
+
+from arena.history import NOT_KNOWN, NOTHING, Entry, History, Spent, came_to
+from arena.types import Answer, CallKey, Completion, Errand, Failure, Most, Usage
+
+FORMAT = 2
+"""What a ledger says of how its records are written; before 2 there were other digests, and no checksums."""
 
 SYNC_EVERY_S = 0.5
 """How often whoever plays calls `sync`, so that a loss of power takes no more than this."""
@@ -47,8 +58,11 @@ class Ledger:
     """The writing end. Opening it takes the run's lock; a second process is refused."""
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as problem:
+            raise LedgerError(f"{folder} cannot be written ({problem.strerror})") from problem
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
@@ -57,27 +71,35 @@ class Ledger:
                 f"{folder.parent} is being played by another process; wait for it or stop it"
             ) from problem
         number = 1 + max((int(path.stem) for path in _segments(folder)), default=0)
-        self._file = os.open(folder / f"{number:04}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            self._file = os.open(
+                folder / f"{number:04}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644
+            )
+        except OSError as problem:
+            os.close(self._lock)
+            raise LedgerError(f"{folder} cannot be written ({problem.strerror})") from problem
         self._dirty = False
         self._folder, self._broken = folder, ""
 
     def begin(self, sections: Mapping[str, str]) -> None:
-        self._write({"kind": "run", "format": 1, "sections": dict(sections), "at": time.time()})
+        self._write({"kind": "run", "format": FORMAT, "sections": dict(sections), "at": time.time()})
 
-    def intent(self, call: Call, most_usd: float | None) -> None:
+    def intent(self, errand: Errand) -> None:
+        most = errand.most
         self._write(
             {
-                "kind": "intent", "match": call.match, "key": call.key, "seat": call.seat,
-                "model": call.request.model, "digest": call.digest, "most_usd": most_usd, "at": time.time(),
+                "kind": "intent", "match": errand.match, "key": errand.key, "seat": errand.seat, "role": errand.role,
+                "model": errand.model, "digest": errand.digest, "most_usd": most.usd, "most_tokens": most.tokens,
+                "at": time.time(),
             }
         )  # fmt: skip
 
-    def answer(self, call: Call, answer: Answer) -> None:
+    def answer(self, errand: Errand, answer: Answer) -> None:
         self._write(
             {
-                "kind": "reply" if isinstance(answer, Completion) else "failure", "match": call.match,
-                "key": call.key, "seat": call.seat, "asked": call.request.model, "digest": call.digest,
-                "answer": {name: value for name, value in asdict(answer).items() if value is not None},
+                "kind": "reply" if isinstance(answer, Completion) else "failure", "match": errand.match,
+                "key": errand.key, "seat": errand.seat, "asked": errand.model, "digest": errand.digest,
+                "answer": _plain(answer),
             }
         )  # fmt: skip
 
@@ -86,27 +108,26 @@ class Ledger:
 
     def end(self, match: str, decision: Mapping[str, Any]) -> None:
         self._write({"kind": "end", "match": match, "decision": decision, "at": time.time()})
-        self.sync()
 
     def round(self, decided: Mapping[str, Any]) -> None:
         self._write({"kind": "round", **decided, "at": time.time()})
         self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk."""
+        """Force what was written to the disk. May be called from another thread."""
         if self._dirty:
-            _SYNC(self._file)
             self._dirty = False
+            _SYNC(self._file)
 
     def close(self) -> None:
         self.sync()
         os.close(self._file)
         os.close(self._lock)
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    def _write(self, record: dict[str, Any]) -> None:
         if self._broken:
             raise LedgerError(self._broken)
+        line = _line(record)
         try:
             problem = None if os.write(self._file, line) == len(line) else "a record was cut short"
         except OSError as error:
@@ -119,73 +140,193 @@ class Ledger:
         self._dirty = True
 
 
+def _plain(answer: Answer) -> dict[str, Any]:
+    """An answer as its record holds it, its words last: whoever adds up what calls cost need not read them."""
+    if isinstance(answer, Failure):
+        return asdict(answer)
+    usage = answer.usage
+    return {
+        "finish": answer.finish,
+        "usage": {
+            "input": usage.input, "output": usage.output, "cached": usage.cached, "cache_write": usage.cache_write,
+            "reasoning": usage.reasoning,
+        },
+        "model": answer.model, "cost_usd": answer.cost_usd, "latency_s": answer.latency_s, "tries": answer.tries,
+        "started_at": answer.started_at, "reasoning": answer.reasoning, "text": answer.text,
+    }  # fmt: skip
+
+
+_SUM = b',"sum":'
+"""Before a record's last member, the checksum of all that stands before this."""
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    try:
+        line = orjson.dumps(record)[:-1]
+    except TypeError:
+        # Halves of characters, which only JSON's escapes can carry.
+        line = json.dumps(record, separators=(",", ":")).encode()[:-1]
+    return b"%b%b%d}\n" % (line, _SUM, zlib.crc32(line))
+
+
 # ------------------------------------------------------------------ reading
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """A ledger read back."""
+    """A ledger read back: an index of where each match's records stand, which are read again when they are wanted, so that what
+    is kept of a match does not grow with what was said in it."""
 
-    matches: Mapping[str, History]
-    sections: Mapping[str, str] | None
-    """The digests that the run began with; None for a ledger without a first record."""
-    rounds: tuple[Mapping[str, Any], ...]
-    """What a schedule that waits for results decided, in order."""
-    damaged: tuple[str, ...]
-    """Whole lines that could not be read, as `file:line`; what stood there is owed again."""
-    unannounced: tuple[str, ...]
-    """Answers without an intent before them: nobody asked."""
-    torn: tuple[str, ...]
-    """Last lines that a crash cut off; they are owed again too."""
+    def __init__(self, folder: Path):
+        self.format = FORMAT
+        self.sections: Mapping[str, str] | None = None
+        """The digests that the run began with; None for a ledger without a first record."""
+        self.rounds: list[Mapping[str, Any]] = []
+        """What a schedule that waits for results decided, in order."""
+        self.damaged: list[str] = []
+        """Whole lines that could not be read, as `file:line`; what stood there is owed again."""
+        self.unannounced: list[str] = []
+        """Answers without an intent before them: nobody asked."""
+        self.torn: list[str] = []
+        """Last lines that a crash cut off; they are owed again too."""
+        self.spent: dict[tuple[str, str], Spent] = {}
+        """What all calls came to, by model and role: the most that a call could come to where nobody knows."""
+        self._places: dict[str, array[int]] = {}
+        """Match to segment, offset and length of each of its records, one after the other."""
+        self._ends: dict[str, int] = {}
+        """Match to the number of its end record among these."""
+        self._harmed: dict[str | None, int] = {}
+        """Match to the last segment in which one of its records is damaged; None stands for all, where a line does not say whose it
+        is."""
+        self._standing: dict[tuple[Any, ...], tuple[tuple[str, str], Most]] = {}
+        """Intents that no answer has come to yet: whom they ask, and the most that they can come to."""
+        self._paths = _segments(folder)
+        for number in range(len(self._paths)):
+            self._index(number)
+        del self._standing
+        for match in self._harmed.keys() - self._places.keys():
+            self._harmed[None] = max(self._harmed[match], self._harmed.get(None, 0))
+
+    @property
+    def matches(self) -> Collection[str]:
+        """The ids of the matches that have records."""
+        return self._places.keys()
 
     def history(self, match: str) -> History:
-        return self.matches.get(match) or History(match)
+        """What is known of a match."""
+        history = History(match)
+        for line in self._lines(self._places.get(match, array("q"))):
+            record = _record(line)
+            _take(history, record["kind"], record)
+        return history
+
+    def histories(self) -> Iterator[History]:
+        """What is known of each match, one at a time."""
+        return map(self.history, self._places)
+
+    def ended(self, match: str) -> Mapping[str, Any] | None:
+        """How a match ended; None while it has not, or where one of its records is damaged."""
+        number = self._ends.get(match)
+        if number is None:
+            return None
+        place = self._places[match][3 * number : 3 * number + 3]
+        if place[0] <= max(self._harmed.get(match, -1), self._harmed.get(None, -1)):
+            return None  # what it lost is owed again
+        (line,) = self._lines(place)
+        return _record(line)["decision"]
 
     @property
     def spent_usd(self) -> float:
-        """What all calls cost; the most that a call could cost where its reply never came, nothing where no price is known."""
-        entries = (e for history in self.matches.values() for e in (*history.entries.values(), *history.superseded))
-        return sum(entry.spent_usd for entry in entries)
+        """What all calls cost; nothing where no price is known."""
+        return sum(spent.usd for spent in self.spent.values())
+
+    def _lines(self, places: array[int]) -> Iterator[bytes]:
+        files: dict[int, int] = {}
+        try:
+            for segment, offset, length in zip(places[::3], places[1::3], places[2::3], strict=True):
+                if segment not in files:
+                    files[segment] = os.open(self._paths[segment], os.O_RDONLY)
+                yield os.pread(files[segment], length, offset)
+        finally:
+            for file in files.values():
+                os.close(file)
+
+    def _index(self, segment: int) -> None:
+        path, offset = self._paths[segment], 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    self.torn.append(f"{path.name}:{number}")
+                    return
+                try:
+                    record = _record(line)
+                    match record["kind"]:
+                        case "run":
+                            if self.sections is None:
+                                self.sections, self.format = record["sections"], record["format"]
+                        case "round":
+                            names = ("meetings", "saw", "standing", "stop")
+                            self.rounds.append({name: record[name] for name in names})
+                        case kind:
+                            self._note(kind, record, f"{path.name}:{number}")
+                            self._places.setdefault(record["match"], array("q")).extend((segment, offset, len(line)))
+                except (ValueError, KeyError, TypeError):
+                    self.damaged.append(f"{path.name}:{number}")
+                    found = _MATCH.search(line)
+                    self._harmed[found[1].decode() if found else None] = segment
+                offset += len(line)
+
+    def _note(self, kind: str, record: Mapping[str, Any], place: str) -> None:
+        """Keep count of what a record says. Raises `KeyError`, `TypeError` or `ValueError` for one that is not whole."""
+        match: str = record["match"]
+        match kind:
+            case "intent":
+                who, most = (record["model"], record.get("role", "")), _most(record)
+                self._add(who, came_to(None, most))
+                self._standing[match, *record["key"]] = who, most
+            case "reply" | "failure":
+                answer = _answer(kind, record["answer"])
+                if (asked := self._standing.pop((match, *record["key"]), None)) is None:
+                    self.unannounced.append(place)
+                    self._add((record["asked"], ""), came_to(answer, NOT_KNOWN))
+                else:
+                    who, most = asked
+                    self._add(who, came_to(answer, most) - came_to(None, most))
+            case "retry":
+                self._ends.pop(match, None)
+            case "end":
+                self._ends[match] = len(self._places.get(match, ())) // 3
+            case _:
+                raise ValueError(kind)
+
+    def _add(self, who: tuple[str, str], spent: Spent) -> None:
+        self.spent[who] = self.spent.get(who, NOTHING) + spent
 
 
 def read(folder: Path) -> Reading:
     """Read a run's ledger. Torn and damaged lines are located and skipped, the rest is used."""
-    matches: dict[str, History] = {}
-    sections: Mapping[str, str] | None = None
-    rounds: list[Mapping[str, Any]] = []
-    damaged: list[str] = []
-    unannounced: list[str] = []
-    torn: list[str] = []
-    for path in _segments(folder):
-        data = path.read_bytes()
-        lines = data.split(b"\n")
-        if lines.pop():
-            torn.append(f"{path.name}:{len(lines) + 1}")
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-                kind = record["kind"]
-                if kind == "run":
-                    sections = sections or record["sections"]
-                    continue
-                if kind == "round":
-                    rounds.append({name: record[name] for name in ("meetings", "saw", "standing", "stop")})
-                    continue
-                history = matches.setdefault(record["match"], History(record["match"]))
-                if not _take(history, kind, record):
-                    unannounced.append(f"{path.name}:{number}")
-            except (ValueError, KeyError, TypeError):
-                damaged.append(f"{path.name}:{number}")
-    return Reading(matches, sections, tuple(rounds), tuple(damaged), tuple(unannounced), tuple(torn))
+    return Reading(folder)
 
 
-def _take(history: History, kind: str, record: Mapping[str, Any]) -> bool:
-    """Take in a record. False when it is an answer that no intent announced."""
+_MATCH = re.compile(rb'^.{0,40}"match":"([^"\\]+)"')
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """The record on a line. Raises `ValueError` where it is none, or not what was written."""
+    end = line.rfind(_SUM, -20)
+    if end >= 0 and zlib.crc32(line[:end]) != int(line[end + len(_SUM) : -2]):
+        raise ValueError("the checksum does not fit")
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)  # halves of characters
+
+
+def _take(history: History, kind: str, record: Mapping[str, Any]) -> None:
     match kind:
         case "intent":
             entry = Entry(
                 CallKey(*record["key"]), record["seat"], record["model"], record["digest"], None,
-                record["at"], record["most_usd"],
+                record["at"], _most(record), record.get("role", ""),
             )  # fmt: skip
             if history.started_at is None:
                 history.started_at = entry.at
@@ -193,16 +334,15 @@ def _take(history: History, kind: str, record: Mapping[str, Any]) -> bool:
         case "reply" | "failure":
             answer = _answer(kind, record["answer"])
             key = CallKey(*record["key"])
-            asked = history.entries.get(key)
             history.add(Entry(key, record["seat"], record["asked"], record["digest"], answer, answer.started_at))
-            return asked is not None and asked.answer is None
         case "retry":
             history.open_again()
-        case "end":
-            history.ended, history.ended_at = record["decision"], record["at"]
         case _:
-            raise ValueError(kind)
-    return True
+            history.ended, history.ended_at = record["decision"], record["at"]
+
+
+def _most(intent: Mapping[str, Any]) -> Most:
+    return Most(intent["most_usd"], intent.get("most_tokens"))
 
 
 def _answer(kind: str, plain: Mapping[str, Any]) -> Answer:
@@ -213,5 +353,5 @@ def _answer(kind: str, plain: Mapping[str, Any]) -> Answer:
     return Completion(**fields)
 
 
-def _segments(folder: Path) -> Iterator[Path]:
-    return iter(sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit()))
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arena.commands import BAD, OK, doctor, imported, log, plan, play, rate, report, reread, shared, stats
+from arena.inert import inert
 
 EXAMPLES = """\
 examples:
@@ -70,6 +71,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
     load_dotenv(Path(".env"))
     from agents.models.errors import ModelError
     from agents.models.registry import ProviderError
+    from arena.cluster import ClusterError
     from arena.compared import RateError
     from arena.config import ConfigError
     from arena.imports import SourceError
@@ -80,7 +82,16 @@ def _guarded(chosen: argparse.Namespace) -> int:
 
     try:
         return chosen.go(chosen)
-    except (ConfigError, RunError, SourceError, ProviderError, LedgerError, WordingError, RateError) as problem:
+    except (
+        ConfigError,
+        RunError,
+        SourceError,
+        ProviderError,
+        LedgerError,
+        WordingError,
+        RateError,
+        ClusterError,
+    ) as problem:
         return _bad(str(problem))
     except Diverged as problem:
         return _bad(f"Diverged: {problem}")
@@ -94,11 +105,13 @@ def _guarded(chosen: argparse.Namespace) -> int:
         return _bad(f"{problem.filename}: there is no such file")
     except PermissionError as problem:
         return _bad(f"{problem.filename}: may not be read or written")
-    except (NotADirectoryError, IsADirectoryError, FileExistsError) as problem:
-        return _bad(f"{problem.filename}: {problem.strerror}")
+    except OSError as problem:
+        # A full disk, a read-only one, a folder where a file should be.
+        return _bad(f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem))
 
 
 def _bad(message: str) -> int:
-    for line in message.splitlines():
+    # What a message quotes may be anybody's text.
+    for line in inert(message).splitlines():
         print(f"arena: {line}", file=sys.stderr)
     return BAD

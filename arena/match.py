@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
 
-from agents.limits import Limiter, never
 from agents.llm import LLMAgent
-from agents.models.registry import Models
-from agents.prices import cost, most
 from arena import engine, named
 from arena.forms import Verdict
 from arena.history import History
-from arena.ledger import Ledger
 from arena.replay import Match, Walk
 from arena.table import Table, Tamper
 from arena.types import (
     Agent,
     AgentSpec,
-    Answer,
-    Call,
-    Completion,
     Experiment,
-    Failure,
     Judging,
     MatchSpec,
     Order,
@@ -77,10 +69,12 @@ class Setting:
     def simulated(self) -> frozenset[str]:
         """The models of the experiment that are none."""
         providers = {name for name, settings in self.experiment.providers.items() if settings["api"] == "simulated"}
-        players = [agent for spec in self.experiment.matches for agent in spec.players.values()]
-        everybody = (*players, *self.experiment.agents.values(), *self.experiment.judging.judges.values())
-        models = {agent.model for agent in everybody}
-        return frozenset(model for model in models if model.partition("/")[0] in providers)
+        return frozenset(model for model in self.experiment.models if model.partition("/")[0] in providers)
+
+    def roles(self, spec: MatchSpec) -> Iterator[tuple[AgentSpec, str]]:
+        """Who sits in a match, and in which role."""
+        yield from ((player, self.role) for player in spec.players.values())
+        yield from ((judge, "judge") for judge in panel(self.experiment.judging, spec.judges).values())
 
     def specs(self, spec: MatchSpec) -> Mapping[str, AgentSpec]:
         """Seat name to who sits there, judges included."""
@@ -102,49 +96,9 @@ _IN_ORDER: Mapping[Order, str] = {"as_spoken": "", "swapped": "/swapped"}
 """What a seat's name says of its order."""
 
 
-Answered = Callable[[Call, Answer], None]
-"""Told of every answer that was asked for in this run."""
-
-
-class Caller:
-    """Makes calls for real: the intent is recorded before a request leaves, the answer before it is used."""
-
-    def __init__(self, experiment: Experiment, models: Models, limiter: Limiter, ledger: Ledger, answered: Answered):
-        self._prices = experiment.prices
-        self._models, self._limiter, self._ledger, self._answered = models, limiter, ledger, answered
-
-    async def ask(self, call: Call) -> Answer:
-        request = call.request
-        model = self._models.model(request.model)
-        answer = await self._limiter.call(
-            model, request, lambda: self._ledger.intent(call, most(self._prices, request))
-        )
-        if isinstance(answer, Completion):
-            answer = self._priced(request.model, _whole(answer))
-        self._ledger.answer(call, answer)
-        self._answered(call, answer)
-        if isinstance(answer, Failure) and answer.kind == "authentication":
-            await never()  # the run is being stopped: nobody acts on a key that was refused
-        await self._limiter.turn()
-        return answer
-
-    def _priced(self, model: str, answer: Completion) -> Completion:
-        if answer.cost_usd is not None:
-            return answer
-        return replace(answer, cost_usd=cost(self._prices, model, answer.usage))
-
-
-def _whole(answer: Completion) -> Completion:
-    """The completion without halves of characters, which JSON can carry and no table can."""
-    texts = {"text": answer.text, "reasoning": answer.reasoning}
-    return replace(answer, **{name: text and text.encode("utf-8", "replace").decode() for name, text in texts.items()})
-
-
-async def play(match: Match, history: History, caller: Caller, ledger: Ledger) -> dict[str, Any]:
-    """Play a match to its end and record it. Returns what the end record holds."""
-    ended = ending(await engine.play(Walk(match), history, caller.ask))
-    ledger.end(match.spec.id, ended)
-    return ended
+async def play(match: Match, history: History, ask: engine.Ask) -> dict[str, Any]:
+    """Play a match to its end. Returns what its end record holds."""
+    return ending(await engine.play(Walk(match), history, ask))
 
 
 def ending(outcome: Outcome) -> dict[str, Any]:

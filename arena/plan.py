@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agents.models.registry import LOCAL
-from agents.prices import cost
+from agents.prices import cost, free
 from arena.match import Setting
 from arena.rehearsal import play, stand_in
 from arena.types import Call, Completion, MatchSpec, Usage
@@ -95,7 +94,7 @@ def plan(setting: Setting) -> Plan:
     models = tuple(_share(setting, model, share) for model, share in sorted(shares.items()))
     calls = sum(share.calls for share in models)
     output = sum(share.output_tokens for share in models)
-    paid = sum(share.calls for share in models if not _local(setting, share.model))
+    paid = sum(share.calls for share in models if not free(experiment.providers, share.model))
     a_call = SECONDS_A_CALL + output / max(calls, 1) / TOKENS_A_SECOND
     seconds = max(paid * a_call / experiment.limits.concurrency, depth * a_call if paid else 0.0)
     return Plan(
@@ -144,9 +143,5 @@ def _measure(setting: Setting, spec: MatchSpec, seats: Mapping[str, _Seat]) -> i
 
 def _share(setting: Setting, model: str, share: _Seat) -> Share:
     usage = Usage(input=round(share.input), output=round(share.output))
-    usd = 0.0 if _local(setting, model) else cost(setting.experiment.prices, model, usage)
+    usd = 0.0 if free(setting.experiment.providers, model) else cost(setting.experiment.prices, model, usage)
     return Share(model, round(share.calls), usage.input, usage.output, usd)
-
-
-def _local(setting: Setting, model: str) -> bool:
-    return setting.experiment.providers.get(model.partition("/")[0], {}).get("api") in LOCAL

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from arena.inert import inert
 from arena.stats.elo import updated
-from arena.types import Answer, Call, Completion
+from arena.types import Answer, Completion, Errand
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from agents.budget import Budget
     from agents.limits import Limiter
 
 PLAIN_EVERY_S = 10.0
@@ -45,6 +47,7 @@ class Progress:
     elo: Mapping[str, float] = field(default_factory=dict[str, float])
     """Of whoever has met another, for the display alone."""
     limiter: Limiter | None = None
+    budget: Budget | None = None
     begun: float = field(default_factory=time.monotonic)
 
     def planned(self, matches: int, finished: int) -> None:
@@ -67,7 +70,7 @@ class Progress:
         told = ", ".join(f"{name} {self.elo[name]:.0f}" for name in best[:LEADING])
         return f"Elo so far: {told}{more}" if len(best) > 2 else ""
 
-    def answered(self, call: Call, answer: Answer) -> None:
+    def answered(self, errand: Errand, answer: Answer) -> None:
         self.calls += 1
         if not isinstance(answer, Completion):
             self.failed += 1
@@ -86,11 +89,13 @@ class Progress:
         """What is being waited for, in words."""
         if self.limiter is None:
             return ""
-        backing_off = {reason: n for reason, n in self.limiter.backing_off.items() if n}
         if self.stopping:
             return f"{self.stopping}; waiting for {self.in_flight} replies under way"
-        if backing_off:
-            return "backing off: " + ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in backing_off.items())
+        reasons = self.limiter.waiting
+        if backing_off := [f"{n} {why.replace('_', ' ')}" for why, n in self.limiter.backing_off.items() if n]:
+            reasons = [f"backing off: {', '.join(backing_off)}", *reasons]
+        if reasons:
+            return "; ".join(reasons)
         slowest = self.limiter.in_flight.most_common(1)
         return f"waiting for {slowest[0][0]}" if slowest and slowest[0][1] else ""
 
@@ -115,7 +120,8 @@ class Progress:
             parts.append(f"{clock(self.left_s)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
-        return " · ".join(filter(None, (*parts, self.waiting, self.note)))
+        # Names of models and agents are not ours.
+        return inert(" · ".join(filter(None, (*parts, self.waiting, self.note))))
 
 
 def money(usd: float, unpriced: int) -> str:
@@ -187,5 +193,5 @@ def _rendered(progress: Progress) -> RenderableType:
         f"{money(progress.cost_usd, progress.unpriced)}"
     )
     failed = f" · {progress.failed} failed" if progress.failed else ""
-    notes = [Text(line) for line in (progress.note, progress.leading) if line]
-    return Group(grid, Text(detail + failed), *notes, Text(progress.waiting or " ", style="dim"))
+    notes = [Text(inert(line)) for line in (progress.note, progress.leading) if line]
+    return Group(grid, Text(detail + failed), *notes, Text(inert(progress.waiting) or " ", style="dim"))

@@ -8,7 +8,7 @@ tables, `log show`, `log verify`) drives it with the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from arena.forms import read
@@ -29,7 +29,6 @@ from arena.types import (
     Seat,
     View,
 )
-from arena.wording import digest
 
 
 class Diverged(Exception):
@@ -56,12 +55,6 @@ class Record(Protocol):
     def answer(self, call: Call) -> Answer | None:
         """The recorded answer, or None when the call is owed. Raises `Diverged` when its digest differs."""
         ...
-
-
-def request_digest(request: Request) -> str:
-    """Covers model id, messages and sampling; not keys, addresses, limits or prices."""
-    sampling = {name: value for name, value in asdict(request.sampling).items() if value is not None}
-    return digest([request.model, request.messages, sampling])
 
 
 @dataclass(slots=True)
@@ -135,7 +128,7 @@ class Walk:
 
     def _call(self, slot: _Slot, number: int, request: Request) -> Call:
         key = CallKey(slot.ask.step, slot.ask.slot, number, slot.attempt)
-        return Call(self.match.spec.id, key, slot.ask.seat, request, request_digest(request))
+        return Call(self.match.spec.id, key, slot.ask.seat, request)
 
     def _read(self, slot: _Slot, answer: Answer) -> list[Call]:
         attempts = slot.attempt + 1

@@ -129,14 +129,15 @@ def _topic(row: Mapping[str, Any]) -> dict[str, str]:
 def hand_over(run: Run, tables: Mapping[str, pd.DataFrame]) -> str | None:
     """Put the readings of a run of this game into the recorded run's table, in place of earlier ones of the same readers.
 
-    Returns what was done or why not, in words; None where the run read nothing. Readings are handed over when all are there.
+    `tables` are the run's, of which the matches' status is asked; the readings are read where they were written. Returns what
+    was done or why not, in words; None where the run read nothing. Readings are handed over when all are there.
     """
     recorded = run.experiment.resolved.get("recorded")
     if run.experiment.game != "reread" or recorded is None:
         return None
     if (tables["matches"]["status"] != "finished").any():
         return f"the readings are put into {recorded} when all are there: arena resume {run.folder}"
-    readings, target = tables["readings"], Path(recorded) / "tables"
+    readings, target = frames.read_table(run.folder / "tables", "readings"), Path(recorded) / "tables"
     own = run.folder / "tables" / "readings.parquet"
     try:
         with _locked(target):

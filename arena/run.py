@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from arena import frames, ledger
@@ -24,8 +24,8 @@ from arena.history import History
 from arena.match import Setting
 from arena.replay import Walk, walk
 from arena.tournament import Course
-from arena.types import Experiment, MatchSpec
-from arena.wording import digest
+from arena.types import Answer, Call, Experiment, MatchSpec
+from arena.wording import Wording, digest
 
 # The same as the safe dumper, many times faster, where libyaml is at hand.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -70,6 +70,19 @@ class Run:
             walked, _ = walk(self.setting.match(spec), history)
             yield self.walked(walked, history)
 
+    def recorded(self, reading: ledger.Reading) -> Iterator[frames.Played]:
+        """Every planned match, as `played` has it but for the words of prompts, which no table holds: a match that has ended is
+        walked without them, and without asking whether they are still the recorded ones. Raises `Diverged`."""
+        wordless = copy(self.setting)
+        wordless.wording = _Wordless({})
+        for spec in self.matches(reading):
+            history = reading.history(spec.id)
+            if reading.ended(spec.id) is None:
+                walked, _ = walk(self.setting.match(spec), history)
+            else:
+                walked, _ = walk(wordless.match(spec), _AsItStands(history))
+            yield self.walked(walked, history)
+
     def walked(self, walk: Walk, history: History) -> frames.Played:
         """What tables and transcripts are made of."""
         spec, experiment, agents = walk.match.spec, self.experiment, self.setting.specs(walk.match.spec)
@@ -82,6 +95,25 @@ class Run:
     def simulated(self) -> frozenset[str]:
         """The models that are none."""
         return self.setting.simulated
+
+
+class _Wordless(Wording):
+    """Prompts that say nothing."""
+
+    def render(self, name: str, facts: Mapping[str, Any]) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _AsItStands:
+    """The record of a match that has ended: what was answered, whatever was asked."""
+
+    history: History
+
+    def answer(self, call: Call) -> Answer | None:
+        entry = self.history.entries.get(call.key)
+        self.history.used.add(call.key)
+        return entry and entry.answer
 
 
 def free_name(folder: Path, experiment: Experiment, now: datetime) -> str:
@@ -104,6 +136,16 @@ def begin(folder: Path, experiment: Experiment, sections: Mapping[str, str], fil
         ) from problem
     except OSError as problem:
         raise RunError(f"{folder} cannot be made: {problem}") from problem
+    try:
+        _fill(folder, experiment, sections, files)
+    except OSError as problem:
+        # Half of a run directory could be neither resumed nor begun again under its name.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise RunError(f"{folder} cannot be written: {problem}") from problem
+    return Run(folder, Setting(experiment))
+
+
+def _fill(folder: Path, experiment: Experiment, sections: Mapping[str, str], files: Mapping[str, Path]) -> None:
     resolved: dict[str, Any] = dict(experiment.resolved) | {"name": folder.name}
     for key, path in files.items():
         copied = f"{key.partition('.')[0]}{path.suffix}"
@@ -112,7 +154,6 @@ def begin(folder: Path, experiment: Experiment, sections: Mapping[str, str], fil
     text = yaml.dump(resolved, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
     (folder / "experiment.yaml").write_text(text, encoding="utf-8")
     write_manifest(folder, _manifest(experiment, sections))
-    return Run(folder, Setting(experiment))
 
 
 def _set(resolved: dict[str, Any], key: str, value: str) -> None:
@@ -123,20 +164,20 @@ def _set(resolved: dict[str, Any], key: str, value: str) -> None:
         resolved[first] = value
 
 
-def finish(run: Run, stopped_by: str) -> dict[str, pd.DataFrame]:
-    """Bring tables and manifest up to date with the ledger. Returns the tables."""
+def finish(run: Run, stopped_by: str) -> None:
+    """Bring tables and manifest up to date with the ledger."""
     reading = run.read()
-    tables = frames.tables(run.played(reading))
-    if tables["readings"].empty and (run.folder / "tables").is_dir():
-        # What other runs have read in this one is not in its own ledger.
-        tables["readings"] = frames.read_table(run.folder / "tables", "readings")
-    frames.write(run.folder / "tables", tables)
-    known = {"matches": len(tables["matches"])}
+    try:
+        frames.stream(run.folder / "tables", run.recorded(reading))
+    except OSError as problem:
+        raise RunError(
+            f"the tables of {run.folder} cannot be written ({problem}); its ledger holds everything: arena resume {run.folder}"
+        ) from problem
+    known: dict[str, Any] = {"matches": len(run.matches(reading))}
     if reading.rounds:
         known |= {"rounds": sum(bool(record["meetings"]) for record in reading.rounds)}
         known |= {"standing": reading.rounds[-1]["standing"]}
     stopped(run, stopped_by, **known)
-    return tables
 
 
 def stopped(run: Run, by: str, **known: Any) -> None:
@@ -148,6 +189,11 @@ def stopped(run: Run, by: str, **known: Any) -> None:
 
 def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> None:
     """Raises `RunError` when the ledger was begun with another experiment than the directory now holds."""
+    if reading.format < ledger.FORMAT:
+        raise RunError(
+            f"{run.folder} was begun with an earlier version of arena, whose ledger this one cannot go on with; its tables and its "
+            f"report stand. Play it under a new name: arena run --from {run.folder} name=..."
+        )
     strangers = set(reading.matches) - {spec.id for spec in run.matches(reading)}
     changed = [name for name, now in sections.items() if (reading.sections or sections).get(name) != now]
     if strangers or changed:

@@ -188,6 +188,8 @@ class Seating:
                     sampling = replace(sampling, **{key: None})
         if sampling.max_output_tokens is None and settings.get("max_output_tokens"):
             sampling = replace(sampling, max_output_tokens=settings["max_output_tokens"])
+        if sampling.max_output_tokens is None and self._settings.budget.bounds_replies:
+            sampling = replace(sampling, max_output_tokens=self._settings.budget.output_tokens)
         return AgentSpec(name, str(seated.model), seated.system, sampling)
 
 

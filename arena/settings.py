@@ -7,7 +7,8 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from arena.forms import LETTERS, check_tags
 from arena.types import Question, Sampling
@@ -151,27 +152,58 @@ class Schedule(_Settings):
     stop: Stop = Stop()
 
 
-class OpenAIProvider(_Settings):
+class _Account(_Settings):
+    """What an account with a provider allows; null for what only the provider knows. `bounded` is whether it keeps to an output
+    limit, reasoning included."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+def _address(url: str | None) -> str | None:
+    """An address as it may be recorded: experiment.yaml and the report hold it."""
+    if url and set("@?#") & set(url):
+        raise PydanticCustomError(
+            "address", "an address that is recorded may hold no user, password or query; keys come from the environment"
+        )
+    return url
+
+
+def _variable(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise PydanticCustomError("variable", "it is the name of an environment variable, never the key itself")
+    return name
+
+
+Address = Annotated[str | None, AfterValidator(_address)]
+Variable = Annotated[str | None, AfterValidator(_variable)]
+
+
+class OpenAIProvider(_Account):
     api: Literal["openai"]
-    base_url: str | None = None
-    base_url_env: str | None = None
-    key_env: str | None
+    bounded: bool = True
+    base_url: Address = None
+    base_url_env: Variable = None
+    key_env: Variable
     output_limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     dialect: Literal["openai", "openrouter"] = "openai"
     refused: dict[str, list[str]] = {}
 
 
-class AnthropicProvider(_Settings):
+class AnthropicProvider(_Account):
     api: Literal["anthropic"]
-    base_url: str | None = None
-    base_url_env: str | None = None
-    key_env: str | None
+    bounded: bool = True
+    base_url: Address = None
+    base_url_env: Variable = None
+    key_env: Variable
     max_output_tokens: int = Field(default=8192, gt=0)
     refused: dict[str, list[str]] = {}
 
 
-class LiteLLMProvider(_Settings):
+class LiteLLMProvider(_Account):
     api: Literal["litellm"]
+    bounded: bool = False
     refused: dict[str, list[str]] = {}
 
 
@@ -231,6 +263,34 @@ class Price(_Settings):
     as_of: str | None = None
 
 
+class RunnerSettings(_Settings):
+    kind: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    resources: dict[str, float] = {"CPU": 1.0}
+    keys: Literal["driver", "node"] = "driver"
+    patience_s: float = Field(default=120.0, gt=0)
+
+
+class CapSettings(_Settings):
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    calls: int | None = Field(default=None, ge=0)
+
+
+class BudgetSettings(CapSettings):
+    models: dict[str, CapSettings] = {}
+    roles: dict[str, CapSettings] = {}
+    output_tokens: int = Field(default=8192, ge=1)
+    allow_unpriced: bool = False
+
+    @property
+    def bounds_replies(self) -> bool:
+        """Whether it matters how long a reply can be."""
+        caps = (self, *self.models.values(), *self.roles.values())
+        return any(cap.usd is not None or cap.tokens is not None for cap in caps)
+
+
 class LimitSettings(_Settings):
     concurrency: int = Field(ge=1)
     per_model: int | None = Field(ge=1)
@@ -267,6 +327,10 @@ class Settings(_Settings):
     provider: dict[str, Provider]
     prices: dict[str, Price]
     limits: LimitSettings
+    chaos: float = Field(default=0.0, ge=0, lt=1)
+    """The share of the calls that are let go wrong on purpose."""
+    budget: BudgetSettings = BudgetSettings()
+    runner: RunnerSettings = RunnerSettings()
 
     @model_validator(mode="after")
     def _safe_name(self) -> Settings:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, Protocol
+
+import orjson
 
 Status = Literal["ok", "repaired", "abstained", "unparsed", "refused", "truncated", "failed"]
 """How a value came to be: read at once, read at a later attempt, withheld, or why it is missing."""
@@ -254,14 +258,29 @@ class Occasion:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
-    """What a model is sent. Its digest covers everything but the occasion."""
+    """What a model is sent."""
 
     model: str
     messages: tuple[Message, ...]
     sampling: Sampling
     occasion: Occasion = field(compare=False, repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """Covers model id, messages and sampling; not the occasion, nor keys, addresses, limits or prices."""
+        shape = [self.model, _set(self.sampling), [(role, len(content)) for role, content in self.messages]]
+        digest = hashlib.sha256(orjson.dumps(shape))
+        for message in self.messages:
+            digest.update(message.content.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:24]
+
+
+@cache
+def _set(sampling: Sampling) -> dict[str, Any]:
+    """What is sent of it."""
+    return {name: value for name, value in asdict(sampling).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +295,25 @@ class Usage:
 
 
 Finish = Literal["stop", "length", "refusal", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How much of something a provider grants, how much of that is left, and in how many seconds all of it is there again."""
+
+    limit: float
+    remaining: float
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a provider's headers say of its rate limits; None for what they do not."""
+
+    requests: Rate | None = None
+    tokens: Rate | None = None
+    input_tokens: Rate | None = None
+    output_tokens: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +333,12 @@ class Completion:
     tries: int = 1
     started_at: float = 0.0
     """Seconds since the epoch."""
+    rates: Rates | None = field(default=None, compare=False, repr=False)
+    """What the provider says of its limits; it paces the calls and is not recorded."""
+
+
+MAY_HAVE_COST = ("timeout", "connection", "oversized")
+"""The kinds of failure after which the provider may have done the work, and may charge for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +349,11 @@ class Failure:
     message: str
     tries: int = 1
     started_at: float = 0.0
+
+    @property
+    def may_have_cost(self) -> bool:
+        """Whether nobody knows what it cost."""
+        return self.kind in MAY_HAVE_COST
 
 
 Answer = Completion | Failure
@@ -327,7 +376,33 @@ class Call:
     key: CallKey
     seat: str
     request: Request
+
+    @property
+    def digest(self) -> str:
+        """The request's."""
+        return self.request.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most that a call can come to; None where that is not known."""
+
+    usd: float | None
+    tokens: int | None
+    """Input and output together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A call as the books have it: where it stands, whom it asks and the most that it can come to, but not what it says."""
+
+    match: str
+    key: CallKey
+    seat: str
+    role: str
+    model: str
     digest: str
+    most: Most
 
 
 class Agent(Protocol):
@@ -379,6 +454,53 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Caps:
+    """What may be spent at most; None where there is no bound."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    """Input and output together."""
+    calls: int | None = None
+    """Requests that left, those among them whose reply never came."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any bound."""
+        return any(bound is not None for bound in (self.usd, self.tokens, self.calls))
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRules:
+    """What a run may spend: as a whole, on a model, on the seats of a role."""
+
+    run: Caps = Caps()
+    models: Mapping[str, Caps] = field(default_factory=dict[str, Caps])
+    roles: Mapping[str, Caps] = field(default_factory=dict[str, Caps])
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any bound."""
+        return any(caps.any for caps in (self.run, *self.models.values(), *self.roles.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Who plays the matches: this process (`local`), or the workers of a Ray cluster (`ray`)."""
+
+    kind: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """Of a cluster (`host:port`, `auto`); None for RAY_ADDRESS, and without that for a Ray of the run's own."""
+    workers: int | None = None
+    """How many; None for as many as the cluster has room for."""
+    resources: Mapping[str, float] = field(default_factory=lambda: {"CPU": 1.0})
+    """What each worker takes of a node."""
+    keys: Literal["driver", "node"] = "driver"
+    """Whose environment the providers' keys come from."""
+    patience_s: float = 120.0
+    """How long the run waits while there is no worker at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """Everything that a run plays, resolved and validated. `resolved` is the plain configuration it was made of."""
 
@@ -397,6 +519,10 @@ class Experiment:
     providers: Mapping[str, Mapping[str, Any]]
     prices: Mapping[str, Mapping[str, Any]]
     resolved: Mapping[str, Any]
+    budget: BudgetRules = BudgetRules()
+    runner: Runner = Runner()
+    chaos: float = 0.0
+    """The share of the calls that are let go wrong on purpose."""
     refused: tuple[str, ...] = ()
     """What was set for somebody and will not be sent, in words."""
     families: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
@@ -405,6 +531,13 @@ class Experiment:
     """The `arena.tournament.Tournament` of a schedule that waits for results, or of one that may stop early."""
     agents: Mapping[str, AgentSpec] = field(default_factory=dict[str, AgentSpec])
     """Everybody whom such a schedule may seat."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The ids of the models that may be called."""
+        players = (agent for spec in self.matches for agent in spec.players.values())
+        everybody = (*players, *self.agents.values(), *self.judging.judges.values())
+        return tuple(sorted({agent.model for agent in everybody}))
 
     @property
     def questions(self) -> tuple[Question, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pandas.testing import assert_frame_equal
 
 from arena import config, frames
@@ -13,7 +16,7 @@ from arena.forms import Chosen
 from arena.history import History
 from arena.ledger import Reading
 from arena.match import Setting, ending
-from arena.replay import Diverged, Match, request_digest, walk
+from arena.replay import Diverged, Match, walk
 from arena.run import Run
 from arena.table import Tamper
 from arena.tournament import Course, share, stands
@@ -51,31 +54,36 @@ def verify(run: Run) -> Verified:
     reading = run.read()
     findings: list[Finding] = []
     finished = calls = views = 0
-    played: list[frames.Played] = []
     planned = run.matches(reading)
-    for spec in planned:
-        history, match = reading.history(spec.id), run.setting.match(spec)
-        log = _Log(history)
-        try:
-            walked, _ = walk(match, log)
-        except Diverged as problem:
-            findings.append(Finding("digests", spec.name, str(problem)))
-            continue
-        calls += len(log.calls)
-        finished += walked.outcome is not None
-        if (walked.outcome is not None) != (history.ended is not None):
-            ended = "has an end record and no outcome" if history.ended else "has an outcome and no end record"
-            findings.append(Finding("ends", spec.name, ended))
-        elif walked.outcome is not None and (now := ending(walked.outcome)) != history.ended:
-            findings.append(Finding("ends", spec.name, f"ends with {now}, recorded is {history.ended}"))
-        for seat in match.agents:
-            views += sum(call.seat == seat for call in log.calls)
-            findings += (Finding("privacy", spec.name, problem) for problem in leaks(match, history, log.calls, seat))
-        if not blind_to_the_key(run.setting, spec, history):
-            findings.append(Finding("privacy", spec.name, "what is asked depends on which answers are right"))
-        played.append(run.walked(walked, history))
-    if not findings:
-        findings += _tables(run, frames.tables(played))
+
+    def replayed() -> Iterator[frames.Played]:
+        nonlocal finished, calls, views
+        for spec in planned:
+            history, match = reading.history(spec.id), run.setting.match(spec)
+            log = _Log(history)
+            try:
+                walked, _ = walk(match, log)
+            except Diverged as problem:
+                findings.append(Finding("digests", spec.name, str(problem)))
+                continue
+            calls += len(log.calls)
+            finished += walked.outcome is not None
+            if (walked.outcome is not None) != (history.ended is not None):
+                ended = "has an end record and no outcome" if history.ended else "has an outcome and no end record"
+                findings.append(Finding("ends", spec.name, ended))
+            elif walked.outcome is not None and (now := ending(walked.outcome)) != history.ended:
+                findings.append(Finding("ends", spec.name, f"ends with {now}, recorded is {history.ended}"))
+            for seat in match.agents:
+                views += sum(call.seat == seat for call in log.calls)
+                found = leaks(match, history, log.calls, seat)
+                findings.extend(Finding("privacy", spec.name, problem) for problem in found)
+            if not blind_to_the_key(run.setting, spec, history):
+                findings.append(Finding("privacy", spec.name, "what is asked depends on which answers are right"))
+            yield run.walked(walked, history)
+
+    in_tables = _tables(run, frames.batches(replayed()))
+    if not findings:  # in the ledger that the tables are to be made of
+        findings += in_tables
     for stranger in set(reading.matches) - {spec.id for spec in planned}:
         findings.append(Finding("matches", stranger, "is in the ledger and not in the experiment"))
     findings += (Finding("ledger", place, "cannot be read") for place in reading.damaged)
@@ -87,15 +95,15 @@ def verify(run: Run) -> Verified:
         finished=finished,
         calls=calls,
         views=views,
-        in_flight=sum(len(history.in_flight()) for history in reading.matches.values()),
+        in_flight=sum(len(history.in_flight()) for history in reading.histories()),
         superseded=_superseded(reading),
-        torn=reading.torn,
+        torn=tuple(reading.torn),
         findings=tuple(findings),
     )
 
 
 def _superseded(reading: Reading) -> int:
-    return sum(entry.answer is not None for history in reading.matches.values() for entry in history.superseded)
+    return sum(entry.answer is not None for history in reading.histories() for entry in history.superseded)
 
 
 @dataclass(slots=True)
@@ -171,7 +179,7 @@ def leaks(match: Match, history: History, calls: list[Call], seat: str) -> Itera
     other = _Altered(history, seat)
     walk(match, other, tamper=_replaced(seat))
     for call in calls:
-        if call.seat == seat and other.digests.get(call.key) != request_digest(call.request):
+        if call.seat == seat and other.digests.get(call.key) != call.digest:
             yield f"what {seat} is asked at step {call.key.step} depends on what it may not hear"
 
 
@@ -235,19 +243,94 @@ def _another(said: Utterance) -> Utterance:
 # ------------------------------------------------------------------ tables
 
 
-def _tables(run: Run, derived: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    for name, table in derived.items():
-        if name in frames.LATER and table.empty:
-            continue  # readings of other runs, whose ledgers they stand in; tables that an older run has not
-        place = f"{name}.parquet"
+PIECE = 4096
+"""Rows of a stored table that are read at once."""
+
+
+class _Stored:
+    """A table of a run, read on by as many rows as are asked for, whatever row groups it has."""
+
+    def __init__(self, folder: Path, name: str):
+        self._schema = frames.schema(name)
+        path = folder / f"{name}.parquet"
+        if name in frames.LATER and not path.exists():
+            self._pieces, self._columns = iter(()), ()
+        else:
+            # Buffered, since a row group of a large run does not fit into memory.
+            file = pq.ParquetFile(path, buffer_size=2**20)
+            self._columns = tuple(column for column in self._schema.names if column in file.schema_arrow.names)
+            self._pieces = file.iter_batches(PIECE, columns=self._columns)
+        self._ahead = self._schema.empty_table()
+
+    def next(self, rows: int) -> Any:
+        """The next rows as a pyarrow table, fewer where it ends."""
+        while self._ahead.num_rows < rows and (piece := next(self._pieces, None)) is not None:
+            self._ahead = pa.concat_tables([self._ahead, self._typed(piece)])
+        taken, self._ahead = self._ahead.slice(0, rows), self._ahead.slice(rows)
+        return taken
+
+    def _typed(self, piece: Any) -> Any:
+        """Rows as they would be stored now; a column that an older run has not is empty, and a row of its calls is one call."""
+        columns = {
+            field.name: piece[field.name].cast(field.type)
+            if field.name in self._columns
+            else pa.nulls(piece.num_rows, field.type)
+            for field in self._schema
+        }
+        if "calls" in columns:
+            columns["calls"] = columns["calls"].fill_null(1)
+        return pa.table(columns, schema=self._schema)
+
+
+class _Compared:
+    """A table of a run beside what it should hold, which comes a few rows at a time."""
+
+    def __init__(self, run: Run, name: str):
+        self._run, self._name = run, name
+        self._stored: _Stored | None = None
+        self._rows = 0
+        self._problem: str | None = None
+
+    def beside(self, derived: Any, *, last: bool = False) -> None:
+        """Compare the next rows; the first difference is what is told."""
+        self._rows += derived.num_rows
+        if self._problem is None:
+            self._problem = self._difference(derived, last)
+
+    def finding(self) -> Finding | None:
+        """What is wrong. A table that the ledger has nothing for may hold readings of other runs, or not be there in an older."""
+        if self._problem is None or (self._name in frames.LATER and not self._rows):
+            return None
+        return Finding("tables", f"{self._name}.parquet", self._problem)
+
+    def _difference(self, derived: Any, last: bool) -> str | None:
         try:
-            stored = frames.read_table(run.folder / "tables", name)
-            if not stored.equals(table):
-                assert_frame_equal(stored, table, check_exact=True)
-                yield Finding("tables", place, "is not what the ledger says, to the last digit")
+            self._stored = self._stored or _Stored(self._run.folder / "tables", self._name)
+            stored = self._stored.next(derived.num_rows + last)
+            if stored.equals(derived):
+                return None
+            assert_frame_equal(stored.to_pandas(), derived.to_pandas(), check_exact=True)
+            return "is not what the ledger says, to the last digit"
         except FileNotFoundError:
-            yield Finding("tables", place, f"is missing; `arena resume {run.folder}` makes it")
+            return f"is missing; `arena resume {self._run.folder}` makes it"
         except AssertionError as problem:
-            yield Finding("tables", place, f"is not what the ledger says: {' '.join(str(problem).split())[:300]}")
-        except (OSError, ValueError, KeyError) as problem:  # pyarrow's own errors are OSErrors and ValueErrors
-            yield Finding("tables", place, f"cannot be read: {' '.join(str(problem).split())[:300]}")
+            return f"is not what the ledger says: {' '.join(str(problem).split())[:300]}"
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            NotImplementedError,
+        ) as problem:  # pyarrow's are of these kinds
+            return f"cannot be read: {' '.join(str(problem).split())[:300]}"
+
+
+def _tables(run: Run, derived: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """What is wrong with the tables, beside those that are derived, some matches at a time."""
+    compared = {name: _Compared(run, name) for name in frames.COLUMNS}
+    for batch in derived:
+        for name, rows in batch.items():
+            compared[name].beside(rows)
+    for name, table in compared.items():
+        table.beside(frames.schema(name).empty_table(), last=True)
+    return [found for table in compared.values() if (found := table.finding())]

@@ -11,8 +11,23 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+
 # Sandboxed, since a prompt is configuration and must not be able to run code. What models say is only ever filled in.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, which judges an attribute by the type of its object and its name, and need do so once for each."""
+
+    def __init__(self, **how: Any):
+        super().__init__(**how)
+        self._safe: dict[tuple[type[Any], str], bool] = {}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        place = type(obj), attr  # pyright: ignore[reportUnknownVariableType]
+        if place not in self._safe:
+            self._safe[place] = super().is_safe_attribute(obj, attr, value)
+        return self._safe[place]
+
+
+_ENVIRONMENT = _Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 class WordingError(ValueError):
@@ -21,7 +36,10 @@ class WordingError(ValueError):
 
 @lru_cache(maxsize=512)
 def _compiled(text: str) -> Template:
-    return _ENVIRONMENT.from_string(text)
+    template = _ENVIRONMENT.from_string(text)
+    # Jinja chains the globals of a template to its environment's, and walks the chain at every rendering.
+    template.globals = dict(template.globals)
+    return template
 
 
 class Wording:

@@ -21,9 +21,8 @@ import pytest
 from agents.models.errors import NotFound
 from agents.models.registry import Models
 from agents.models.simulated import Preset, SimulatedModel
-from arena import config, frames, ledger, local, named, reread, run
+from arena import config, driver, frames, ledger, named, reread, run
 from arena.match import Setting
-from arena.replay import request_digest
 from arena.types import Completion, Experiment, Request
 
 GAMES = named.names("arena.games")
@@ -96,7 +95,7 @@ class Seeded:
     requests: list[Request] = field(default_factory=list)
 
     async def complete(self, request: Request) -> Completion:
-        draws = random.Random(f"{self.nonce}{request_digest(request)}")
+        draws = random.Random(f"{self.nonce}{request.digest}")
         for _ in range(draws.randrange(5)):
             await asyncio.sleep(0)
         self.requests.append(request)
@@ -129,14 +128,14 @@ def play(experiment: Experiment, folder: Path, model: Any, **how: Any) -> run.Ru
         opened = run.begin(folder, experiment, sections, {})
     models = Models(experiment.providers, 5)
     models.add("test", model)
-    asyncio.run(local.play(opened, sections, models, quiet=True, **how))
+    asyncio.run(driver.play(opened, sections, models, quiet=True, **how))
     return opened
 
 
 def tables(opened: run.Run) -> dict[str, pd.DataFrame]:
     """The tables of a run without what may differ between equal runs: times, and calls that stand no more."""
     made = frames.tables(opened.played(opened.read()))
-    made["calls"] = made["calls"].query("status not in ('in_flight', 'superseded')")
+    made["calls"] = made["calls"].query("status not in ('in_flight', 'lost', 'superseded')")
     return {
         name: table.drop(columns=[column for column in WHEN if column in table]).reset_index(drop=True)
         for name, table in made.items()

@@ -20,7 +20,7 @@ from arena import config, inputs, run
 from arena.forms import Chosen, Confidence, Parts, Verdict
 from arena.match import Setting
 from arena.plan import plan
-from arena.replay import Walk, request_digest
+from arena.replay import Walk
 from arena.settings import ConfigError, Topics
 from arena.types import Call, Completion, Experiment, Form, MatchSpec
 from arena.wording import WordingError
@@ -244,8 +244,8 @@ def test_a_config_dir_that_is_none_is_refused(tmp_path: Path) -> None:
 
 MISTAKES: dict[str, tuple[str, ...]] = {
     "topics.limt=1": ("topics.limt", "there is no such key", "limit, name, questions"),
-    "zork=1": ("zork", "there is no such key", "agents, attempts, condition"),
-    "+zork=1": ("zork", "there is no such key", "agents, attempts, condition"),
+    "zork=1": ("zork", "there is no such key", "agents, attempts, budget"),
+    "+zork=1": ("zork", "there is no such key", "agents, attempts, budget"),
     "seats.proposition.modle=a/b": ("seats.proposition.modle", "did you mean 'model'"),
     "game.params.zork=1": ("game.params.zork", "there is no such key", "rebuttals"),
     "experiment=zork": ("experiment=zork", "no such experiment", "two_llms_debate/cross_model"),
@@ -885,7 +885,7 @@ def asked(experiment: Experiment) -> Counter[str]:
         wanted = walk.start()
         while wanted:
             call = wanted.pop(0)
-            requests[f"{number} {call.seat} {request_digest(call.request)}"] += 1
+            requests[f"{number} {call.seat} {call.digest}"] += 1
             wanted += walk.reply(call.key, answer(call))
     return requests
 

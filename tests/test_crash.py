@@ -46,7 +46,7 @@ def test_a_process_lost_after_any_write_resumes_to_the_same_end(
         resumed = play(setting, shaken, model)
         assert_same(tables(calm), tables(resumed))
         reading = resumed.read()
-        lost = sum(len(history.in_flight()) for history in reading.matches.values())
+        lost = sum(len(history.in_flight()) for history in reading.histories())
         assert sum(n - 1 for n in model.answered.values()) <= lost
         assert not verify_without_tables(resumed)
 

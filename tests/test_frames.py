@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from commands import Arena, in_process, played
+from commands import Arena, files, in_process, played
 
 import arena
 from arena import api, config, frames
@@ -21,7 +24,8 @@ from arena.forms import Chosen, Confidence, Parts, Verdict
 from arena.frames import COLUMNS, LATER, Played
 from arena.history import History
 from arena.match import Setting
-from arena.replay import walk
+from arena.replay import Walk, walk
+from arena.run import finish
 from arena.types import Answer, Call, Completion, Failure, Usage
 from arena.verify import Verified, verify
 
@@ -236,16 +240,21 @@ class Answering:
         return self._answer(call)
 
 
-def made(answer: Callable[[Call], Answer | None]) -> dict[str, pd.DataFrame]:
-    """The tables of one match in which every call was answered so."""
+def walked(answer: Callable[[Call], Answer | None]) -> Played:
+    """One match in which every call was answered so."""
     resolved = copy.deepcopy(_composed())
     resolved["agents"] = {"it": {"model": "openai/it"}}
     resolved["judge"]["judges"] = {"judge": {"model": "openai/judge"}}
     experiment = config.experiment(resolved)
     (spec,) = experiment.matches
     setting, history = Setting(experiment), History(spec.id)
-    walked, _ = walk(setting.match(spec), Answering(history, answer))
-    return frames.tables([Played(spec, "c", "debate", walked, history, setting.specs(spec))])
+    played, _ = walk(setting.match(spec), Answering(history, answer))
+    return Played(spec, "c", "debate", played, history, setting.specs(spec))
+
+
+def made(answer: Callable[[Call], Answer | None]) -> dict[str, pd.DataFrame]:
+    """The tables of one match in which every call was answered so."""
+    return frames.tables([walked(answer)])
 
 
 def properly(call: Call) -> Completion:
@@ -309,6 +318,91 @@ def test_a_parquet_file_keeps_what_is_missing(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(table, tables[name])
 
 
+# ------------------------------------------------------------------ written as matches are walked
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    return {name: pq.read_table(folder / f"{name}.parquet") for name in COLUMNS}
+
+
+def test_tables_that_are_written_match_by_match_are_those_that_are_written_whole(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "BATCH", 1)
+    opened = api.open_run(finished)
+    reading = opened.read()
+    frames.stream(tmp_path / "by_match", opened.recorded(reading))
+    frames.write(tmp_path / "whole", frames.tables(opened.played(reading)))
+    by_match, whole = stored(tmp_path / "by_match"), stored(tmp_path / "whole")
+    for name, table in whole.items():
+        assert by_match[name].schema.equals(table.schema, check_metadata=True)
+        assert by_match[name].equals(table)
+    assert pq.ParquetFile(tmp_path / "by_match" / "calls.parquet").num_row_groups == len(whole["matches"]) == 2
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_what_is_missing_is_the_same_in_a_table_that_is_written_match_by_match(missing: str, tmp_path: Path) -> None:
+    frames.stream(tmp_path / "tables", [walked(lambda call: MISSING[missing])])
+    tables = made(lambda call: MISSING[missing])
+    for name, table in frames.read(tmp_path / "tables").items():
+        pd.testing.assert_frame_equal(table, tables[name])
+
+
+def test_matches_are_let_go_once_their_rows_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "BATCH", 1)
+    held = WeakSet[Walk]()
+
+    def matches() -> Iterator[Played]:
+        for _ in range(3):
+            match = walked(properly)
+            held.add(match.walk)
+            yield match
+        gc.collect()
+        assert len(held) == 1  # the last
+
+    frames.stream(tmp_path / "tables", matches())
+
+
+def test_tables_that_cannot_be_finished_leave_those_that_are_there(mine: Path) -> None:
+    before = files(mine / "tables")
+
+    def matches() -> Iterator[Played]:
+        yield walked(properly)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        frames.stream(mine / "tables", matches())
+    assert files(mine / "tables") == before
+
+
+def test_tables_of_what_has_ended_need_no_prompts(mine: Path, finished: Path) -> None:
+    """Whether these are still the recorded ones is for `verify`, and takes most of the time."""
+    path = mine / "experiment.yaml"
+    path.write_text(path.read_text().replace("You are a debater", "You are no debater"))
+    finish(api.open_run(mine), "finished")
+    for name, table in stored(finished / "tables").items():
+        assert pq.read_table(mine / "tables" / f"{name}.parquet").equals(table)
+
+
+def test_a_match_that_lost_part_of_its_record_is_not_taken_for_ended(mine: Path) -> None:
+    """A call was asked again on request, and what followed from it before may not stand."""
+    lines = records(mine)
+    number, reply = next(of(mine, "reply"))
+    intent = next(line for line in lines if line.get("key") == reply["key"] and line["match"] == reply["match"])
+    end = next(line for line in lines if line["kind"] == "end" and line["match"] == reply["match"])
+    lines[number] = reply | {"kind": "failure", "answer": {"kind": "connection", "message": ""}}
+    other = reply["answer"] | {"text": reply["answer"]["text"].replace("Simulated", "Another")}
+    lines += [{"kind": "retry", "match": reply["match"]}, intent, reply | {"answer": other}, end]
+    rewrite(mine, lines)
+    with ledger(mine).open("a") as file:
+        file.write(f'{{"kind":"reply","match":"{reply["match"]}",and what was paid again\n')
+    finish(api.open_run(mine), "finished")
+    status = frames.read_table(mine / "tables", "matches").set_index("match_id")["status"]
+    assert status.to_dict() == {
+        match: "unfinished" if match == reply["match"] else "finished" for match in status.index
+    }
+
+
 # ------------------------------------------------------------------ verify
 
 Record = dict[str, Any]
@@ -327,7 +421,9 @@ def ledger(run: Path) -> Path:
 
 
 def records(run: Path) -> list[Record]:
-    return [json.loads(line) for line in ledger(run).read_text().splitlines()]
+    """The records of a run without their checksums, which are for whoever did not mean to change them."""
+    lines = (json.loads(line) for line in ledger(run).read_text().splitlines())
+    return [{name: value for name, value in record.items() if name != "sum"} for record in lines]
 
 
 def rewrite(run: Path, records: list[Record]) -> None:
@@ -381,6 +477,35 @@ def test_verify_finds_a_row_that_was_taken_out_of_a_table(mine: Path, name: str)
     getattr(arena.load(mine), name).iloc[:-1].to_parquet(mine / "tables" / f"{name}.parquet", index=False)
     (finding,) = verified(mine).findings
     assert (finding.check, finding.place) == ("tables", f"{name}.parquet")
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_verify_finds_a_row_that_was_put_into_a_table(mine: Path, name: str) -> None:
+    table = getattr(arena.load(mine), name)
+    pd.concat([table, table.tail(1)]).to_parquet(mine / "tables" / f"{name}.parquet", index=False)
+    (finding,) = verified(mine).findings
+    assert (finding.check, finding.place) == ("tables", f"{name}.parquet")
+
+
+@pytest.mark.parametrize(("group", "piece"), [(1, 1000), (7, 5), (1000, 7)])
+def test_verify_compares_whatever_row_groups_a_table_has(
+    mine: Path, group: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "BATCH", 1)
+    monkeypatch.setattr("arena.verify.PIECE", piece)
+    path = mine / "tables" / "calls.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=group)
+    assert findings(mine) == []
+    pq.write_table(table.take([*range(20), 21, 20, *range(22, len(table))]), path, row_group_size=group)
+    assert findings(mine) == ["tables"]
+
+
+def test_verify_takes_a_column_that_an_older_run_has_not_for_empty(mine: Path) -> None:
+    for name, column in {"calls": "calls", "utterances": "flags"}.items():
+        path = mine / "tables" / f"{name}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    assert findings(mine) == []
 
 
 def test_verify_finds_a_change_in_the_last_digit(mine: Path) -> None:

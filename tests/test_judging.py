@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from playing import Seeded, experiment, play
 
 import arena as package
-from arena import config, frames, local, rehearsal, run
+from arena import config, driver, frames, rehearsal, run
 from arena.composition import compose
 from arena.match import Setting
 from arena.settings import ConfigError
@@ -362,7 +362,7 @@ def test_over_http_too_a_judge_that_goes_by_order_flips_always(tmp_path: Path) -
         made = config.experiment(compose(overrides))
         opened = run.begin(tmp_path / "run", made, config.sections(made), {})
         assert (
-            asyncio.run(local.play(opened, config.sections(made), local.ready(opened.setting), quiet=True))
+            asyncio.run(driver.play(opened, config.sections(made), driver.ready(opened.setting), quiet=True))
             == "finished"
         )
         run.finish(opened, "finished")

@@ -63,7 +63,7 @@ def values(run: Path) -> dict[str, pd.DataFrame]:
 
 
 def in_flight(run: Path) -> int:
-    return sum(len(history.in_flight()) for history in ledger.read(run / "ledger").matches.values())
+    return sum(len(history.in_flight()) for history in ledger.read(run / "ledger").histories())
 
 
 def test_a_run_killed_again_and_again_ends_as_a_calm_one(calm: Path, tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from arena import ledger
 from arena.forms import Speech
-from arena.history import History
-from arena.replay import Diverged, request_digest
+from arena.history import NOTHING, History, came_to
+from arena.replay import Diverged
 from arena.types import (
     Answer,
     Ask,
     Call,
     CallKey,
     Completion,
+    Errand,
     Failure,
     Message,
+    Most,
     Occasion,
     Request,
     Sampling,
@@ -33,16 +35,27 @@ OCCASION = Occasion(0, 0, Ask(0, 0, "s", "debater", 1, "opening", Speech(), "", 
 
 def call(step: int = 0, slot: int = 0, number: int = 0, attempt: int = 0, text: str = "?") -> Call:
     request = Request("test/a", (Message("user", text),), Sampling(), OCCASION)
-    return Call("m", CallKey(step, slot, number, attempt), "proposition", request, request_digest(request))
+    return Call("m", CallKey(step, slot, number, attempt), "proposition", request)
 
 
-def written(folder: Path, *records: tuple[Call, Answer | None]) -> Path:
+def asked(made: Call, text: str) -> Call:
+    """The same call with other words."""
+    return replace(made, request=replace(made.request, messages=(Message("user", text),)))
+
+
+def errand(made: Call) -> Errand:
+    return Errand(made.match, made.key, made.seat, "debater", made.request.model, made.digest, Most(0.5, 100))
+
+
+def written(folder: Path, *records: tuple[Call, Answer | None], ended: dict[str, str] | None = None) -> Path:
     book = ledger.Ledger(folder)
     book.begin({"game": "x"})
     for made, answer in records:
-        book.intent(made, 0.5)
+        book.intent(errand(made))
         if answer is not None:
-            book.answer(made, answer)
+            book.answer(errand(made), answer)
+    if ended is not None:
+        book.end("m", ended)
     book.close()
     return folder
 
@@ -71,7 +84,7 @@ def test_any_answer_is_read_back_as_it_was_written(tmp_path_factory: pytest.Temp
 def test_an_intent_without_a_reply_was_in_flight_and_is_owed(tmp_path: Path) -> None:
     history = ledger.read(written(tmp_path, (call(), None))).history("m")
     assert [entry.key for entry in history.in_flight()] == [call().key]
-    assert history.in_flight()[0].most_usd == 0.5
+    assert history.in_flight()[0].most == Most(0.5, 100)
     assert history.answer(call()) is None
 
 
@@ -103,8 +116,65 @@ def test_a_damaged_line_is_located(tmp_path: Path) -> None:
     lines[2] = b"\x00\xff{" + lines[2][3:]
     segment.write_bytes(b"".join(lines))
     reading = ledger.read(folder)
-    assert reading.damaged == ("0001.jsonl:3",)
+    assert reading.damaged == ["0001.jsonl:3"]
     assert reading.history("m").answer(call(0)) is None
+
+
+RECORDS = [(call(n), Completion(f"reply {n}", usage=Usage(10, 5), cost_usd=0.25)) for n in range(3)]
+
+
+@given(line=st.integers(1, 6), place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_any_changed_byte_is_located_and_the_rest_is_used(
+    tmp_path_factory: pytest.TempPathFactory, line: int, place: float, byte: int
+) -> None:
+    """Inside a text too, where what stands there would still be read."""
+    folder = written(tmp_path_factory.mktemp("ledger"), *RECORDS)
+    segment = folder / "0001.jsonl"
+    lines = [bytearray(line) for line in segment.read_bytes().splitlines(keepends=True)]
+    harmed = lines[line]
+    where = int(place * (len(harmed) - 1))
+    harmed[where] = byte if byte not in (harmed[where], ord("\n")) else harmed[where] ^ 128
+    segment.write_bytes(b"".join(lines))
+    reading = ledger.read(folder)
+    assert reading.damaged == [f"0001.jsonl:{line + 1}"]
+    for number, (made, answer) in enumerate(RECORDS):
+        is_lost = line == 2 * number + 2
+        assert reading.history("m").answer(made) == (None if is_lost else answer)
+
+
+@pytest.mark.parametrize("harmed", [b"reply 1", b'"match":"m","key":[1'])
+def test_a_match_that_ended_and_lost_a_record_has_not_ended(tmp_path: Path, harmed: bytes) -> None:
+    """Until it has been played out again; also where the line no longer says whose it was."""
+    folder = written(tmp_path, *RECORDS, ended={"winner": "x"})
+    assert ledger.read(folder).ended("m") == {"winner": "x"}
+    segment = folder / "0001.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(harmed, b"?" * len(harmed)))
+    assert ledger.read(folder).ended("m") is None
+    book = ledger.Ledger(folder)
+    book.end("m", {"winner": "y"})
+    book.close()
+    assert ledger.read(folder).ended("m") == {"winner": "y"}
+
+
+@given(
+    answers=st.lists(st.none() | st.builds(Failure, st.sampled_from(["timeout", "not_found"]), texts) | completions),
+    again=st.booleans(),
+)
+def test_what_was_spent_is_the_sum_of_what_the_calls_came_to(
+    tmp_path_factory: pytest.TempPathFactory, answers: list[Answer | None], again: bool
+) -> None:
+    """Whether it is added up while the index is made, or from the histories; a call that was sent twice counts twice."""
+    folder = written(tmp_path_factory.mktemp("ledger"), *((call(n), answer) for n, answer in enumerate(answers)))
+    if again:
+        written(folder, *((call(n), answer) for n, answer in enumerate(answers)))
+    reading = ledger.read(folder)
+    history = reading.history("m")
+    entries = [*history.entries.values(), *history.superseded]
+    total = sum((came_to(entry.answer, entry.most) for entry in entries), NOTHING)
+    assert total.calls == len(answers) * (1 + again)
+    found = reading.spent.get(("test/a", "debater"), NOTHING)
+    assert (found.tokens, found.calls) == (total.tokens, total.calls)
+    assert found.usd == pytest.approx(total.usd)
 
 
 def test_another_question_at_the_same_place_diverges_and_says_where(tmp_path: Path) -> None:
@@ -122,7 +192,7 @@ def test_what_followed_from_a_lost_record_is_not_taken_for_an_answer_to_somethin
 ) -> None:
     history = ledger.read(written(tmp_path, (later, Completion("x")))).history("m")
     assert history.answer(call(0)) is None
-    assert history.answer(replace(later, digest="another")) is None
+    assert history.answer(asked(later, "another")) is None
     assert [entry.key for entry in history.superseded] == [later.key]
 
 
@@ -139,7 +209,7 @@ def test_losses_in_two_slots_of_a_step_are_two_losses(tmp_path: Path) -> None:
     for slot in (0, 1):
         assert history.answer(call(0, slot=slot)) is None
     for made in kept:
-        assert history.answer(replace(made, digest="another")) is None
+        assert history.answer(asked(made, "another")) is None
 
 
 def test_a_retry_lets_later_records_change_once_and_no_more(tmp_path: Path) -> None:
@@ -148,12 +218,12 @@ def test_a_retry_lets_later_records_change_once_and_no_more(tmp_path: Path) -> N
     book.retry("m")
     book.close()
     history = ledger.read(folder).history("m")
-    assert history.answer(replace(call(1), digest="another")) is None
-    written(folder, (call(0), Completion("new")), (replace(call(1), digest="another"), Completion("new")))
+    assert history.answer(call(1, text="another")) is None
+    written(folder, (call(0), Completion("new")), (call(1, text="another"), Completion("new")))
     again = ledger.read(folder).history("m")
-    assert again.answer(replace(call(1), digest="another")) == Completion("new")
+    assert again.answer(call(1, text="another")) == Completion("new")
     with pytest.raises(Diverged):
-        again.answer(replace(call(1), digest="a third"))
+        again.answer(call(1, text="a third"))
 
 
 def test_a_key_that_was_refused_is_no_answer(tmp_path: Path) -> None:
@@ -172,7 +242,7 @@ def test_nothing_is_written_behind_a_torn_line(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ledger.LedgerError):
         book.begin({})
     book.close()
-    assert ledger.read(tmp_path / "ledger").torn == ("0001.jsonl:1",)
+    assert ledger.read(tmp_path / "ledger").torn == ["0001.jsonl:1"]
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from playing import play, tables
 import arena
 from agents.models.registry import Models
 from agents.models.scripted import FunctionModel
-from arena import config, frames, local, run
+from arena import config, driver, frames, run
 from arena import table as table_of
 from arena.api import open_run
 from arena.forms import Answer, same
@@ -189,7 +189,7 @@ def test_a_server_is_asked_one_thing_a_call(tmp_path: Path) -> None:
         ]  # fmt: skip
         made = config.experiment(config.compose(overrides))
         opened = run.begin(tmp_path / "run", made, config.sections(made), {})
-        asyncio.run(local.play(opened, config.sections(made), local.ready(opened.setting), quiet=True))
+        asyncio.run(driver.play(opened, config.sections(made), driver.ready(opened.setting), quiet=True))
         bodies = served.requests()
     assert len(bodies) == 6 + 2 * 6
     assert all([message["role"] for message in body["messages"]] == ["system", "user"] for body in bodies)
@@ -234,7 +234,7 @@ def play_with(made: Any, folder: Path, answering: Answering) -> run.Run:
     opened = run.begin(folder, made, sections, {})
     models = Models(made.providers, 5)
     models.add("simulated", FunctionModel(answering))
-    asyncio.run(local.play(opened, sections, models, quiet=True))
+    asyncio.run(driver.play(opened, sections, models, quiet=True))
     return opened
 
 

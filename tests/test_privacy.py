@@ -14,7 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from playing import GAMES, Seeded, experiment, play
 
-from arena import config, local, run
+from arena import config, driver, run
 from arena.match import Setting
 from arena.replay import Walk
 from arena.run import Run
@@ -184,7 +184,7 @@ def requests_of(made_from: Path, params: list[str], answering: Answering) -> dic
 
 def play_for_real(opened: Run) -> None:
     made = opened.experiment
-    asyncio.run(local.play(opened, config.sections(made), local.ready(opened.setting), quiet=True))
+    asyncio.run(driver.play(opened, config.sections(made), driver.ready(opened.setting), quiet=True))
 
 
 @pytest.mark.parametrize("when", ["before", "after", "joint"])

@@ -371,7 +371,7 @@ def test_a_reading_killed_again_and_again_ends_as_a_calm_one(recorded: Path, tmp
         kills = run_killed(command(recorded, "two"), tmp_path / "runs" / "two", [3, 8, 14], stats, told, 60)
         duplicates = served.stats()["duplicate_bodies"]
     assert (kills.kills, kills.returncode) == (3, 0), kills.output
-    lost = sum(len(history.in_flight()) for history in ledger.read(Path("runs/two/ledger")).matches.values())
+    lost = sum(len(history.in_flight()) for history in ledger.read(Path("runs/two/ledger")).histories())
     assert duplicates <= lost
     assert set(frames.read(recorded / "tables")["readings"]["status"]) == {"ok"}
     pd.testing.assert_frame_equal(*(frames.read(run / "tables")["readings"] for run in (recorded, calm)))

@@ -13,7 +13,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from openai.types.chat import ChatCompletion
 from arena.testing import (
     KINDS,
     Answered,
+    Capacity,
     Counts,
     Endpoint,
     Exchange,
@@ -34,8 +36,11 @@ from arena.testing import (
     Served,
     fill_in,
     replies,
+    seeded,
     serve_in_thread,
 )
+from arena.testing.caches import PromptCache
+from arena.testing.capacity import Gate
 from arena.types import Message
 
 ASKED = (
@@ -220,6 +225,14 @@ def test_fill_in_reads_all_that_was_said_since_the_model_last_spoke() -> None:
     assert "<old>" not in text
 
 
+def test_a_seeded_reply_is_the_same_when_it_is_asked_for_again_and_told_why() -> None:
+    first = seeded(exchange(ASKED))
+    assert seeded(exchange(f"{ASKED} Your answer could not be read: <private_confidence> is missing.")) == first
+    assert seeded(exchange(f"You heard: {first}. {ASKED}")) != first
+    assert seeded(exchange(ASKED, "other")) != first
+    assert 50 <= int(tag("private_confidence", first)) <= 95
+
+
 @pytest.mark.parametrize(
     ("prompt", "sides"),
     [
@@ -367,6 +380,61 @@ def test_a_refusal_is_told_as_each_api_tells_it() -> None:
     assert stop_reason == "refusal"
 
 
+@pytest.mark.parametrize("api", ["chat/completions", "messages"])
+def test_wrong_types_are_json_without_a_word_where_one_should_be(api: str) -> None:
+    def texts(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            return [found for name, inner in value.items() for found in ([inner] if name in TEXTS else texts(inner))]
+        return [found for inner in value for found in texts(inner)] if isinstance(value, list) else []
+
+    with serve_in_thread(faults=Faults(wrong_types=1)) as served:
+        bodies = [post(served, api) for _ in range(5)]
+    assert all(len(texts(body)) >= 3 for body in bodies)
+    assert not any(isinstance(found, str) for body in bodies for found in texts(body))
+    assert {type(body["model"]) for body in bodies} == {int, list, type(None), dict, bool}
+    assert all(isinstance(tokens, str) for body in bodies for tokens in body["usage"].values())
+
+
+TEXTS = ("content", "refusal", "finish_reason", "stop_reason", "model", "id", "text")
+
+
+def post(served: Served, api: str, model: str = "m") -> Any:
+    body = json.dumps({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "?"}]}).encode()
+    with urllib.request.urlopen(f"{served.url}/{api}", body, timeout=10) as response:
+        return json.load(response)
+
+
+def test_a_huge_reply_is_the_reply_behind_ten_megabytes() -> None:
+    with always("huge") as served:
+        text = ask_openai(served).choices[0].message.content
+    assert text is not None
+    assert len(text) > 10**7
+    assert text.endswith("<bet>70</bet>")
+
+
+def test_an_unknown_finish_stands_under_the_whole_text() -> None:
+    with always("unknown_finish") as served:
+        choice = post(served, "chat/completions")["choices"][0]
+    with always("unknown_finish") as served:
+        message = post(served, "messages")
+    assert choice["message"]["content"] == message["content"][0]["text"] == "x" * 50 + "<bet>70</bet>"
+    assert choice["finish_reason"] == message["stop_reason"] == "eclipse"
+
+
+def test_a_slow_reply_comes_byte_by_byte_and_never_ends() -> None:
+    with always("slow") as served:
+        with closing(socket.create_connection(address(served), timeout=1)) as connection:
+            body = json.dumps({"model": "m", "messages": []})
+            head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall((head + body).encode())
+            got = connection.recv(4096)
+            while b"\r\n\r\n1\r\n" not in got:
+                got += connection.recv(4096)
+            assert all(len(connection.recv(4096)) < 20 for _ in range(2))
+        wait_for(lambda: served.counts().in_flight == 0)
+        assert served.counts().answered == 0
+
+
 def test_seeded_faults_repeat_exactly() -> None:
     def story(served: Served) -> list[int]:
         statuses: list[int] = []
@@ -403,7 +471,7 @@ def test_faults_are_parsed_from_numbers_and_names() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("404=0.1", "unknown fault '404'; known are rate_limited, .*refusal, 429, 500, 503, 529"),
+        ("404=0.1", "unknown fault '404'; known are rate_limited, .*slow, 429, 500, 503, 529"),
         ("drop", "expected drop=RATE"),
         ("drop=often", "expected drop=RATE"),
         ("429=0.1,rate_limited=0.1", "rate_limited has two rates"),
@@ -483,6 +551,145 @@ def test_many_calls_are_in_flight_at_once() -> None:
     assert (counts.answered, counts.in_flight, counts.duplicate_bodies) == (50, 0, 0)
     assert counts.peak_in_flight > 25
     assert 0.1 <= seconds < 5
+
+
+# ------------------------------------------------------------------ capacity
+
+
+def crowd(endpoint: Endpoint, calls: int) -> Counts:
+    async def ask() -> Counts:
+        async with (
+            endpoint,
+            openai.AsyncOpenAI(base_url=endpoint.url, api_key="none", max_retries=0) as client,
+            asyncio.TaskGroup() as group,
+        ):
+
+            async def one(n: int) -> None:
+                with suppress(openai.RateLimitError):
+                    said: Any = [{"role": "user", "content": str(n)}]
+                    await client.chat.completions.create(model="m", messages=said)
+
+            tasks = [group.create_task(one(n)) for n in range(calls)]
+            await asyncio.gather(*tasks)
+            return endpoint.counts
+
+    return asyncio.run(ask())
+
+
+def test_beyond_its_concurrency_it_refuses() -> None:
+    counts = crowd(Endpoint(latency_s=0.3, capacity=Capacity(concurrency=3)), 10)
+    assert (counts.answered, counts.refused, counts.calls, counts.peak_in_flight) == (3, 7, 3, 3)
+
+
+def test_or_lets_them_wait() -> None:
+    most = 0
+
+    def watched(_: Exchange) -> str:
+        nonlocal most
+        most = max(most, endpoint._tally.gate.serving)
+        return "done"
+
+    endpoint = Endpoint(watched, latency_s=0.02, capacity=Capacity(concurrency=3, queue=True))
+    counts = crowd(endpoint, 10)
+    assert (counts.answered, counts.refused, counts.peak_in_flight, most) == (10, 0, 10, 3)
+
+
+def test_what_waited_and_left_gives_its_place_back() -> None:
+    with serve_in_thread(faults=Faults(stall=1), capacity=Capacity(concurrency=1, queue=True)) as served:
+        for _ in range(2):
+            with pytest.raises(openai.APITimeoutError):
+                ask_openai(served, timeout=0.1)
+        wait_for(lambda: served.counts().in_flight == 0)
+        assert served.counts().faults == {"stall": 2}
+
+
+def test_requests_a_minute_are_told_and_held() -> None:
+    with serve_in_thread(capacity=Capacity(requests_per_minute=120)) as served:
+        with openai_client(served.url) as client:
+            told = client.chat.completions.with_raw_response.create(model="m", messages=[]).headers
+            ask_openai(served)
+            with pytest.raises(openai.RateLimitError) as refused:
+                ask_openai(served)
+        with anthropic_client(served.origin) as client, pytest.raises(anthropic.RateLimitError) as refused_too:
+            client.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "?"}])
+    assert told["x-ratelimit-limit-requests"] == "120"
+    assert told["x-ratelimit-remaining-requests"] == "1"
+    assert told["x-ratelimit-reset-requests"].endswith("ms")
+    assert 0 < float(refused.value.response.headers["retry-after"]) <= 0.5
+    assert refused.value.response.headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused_too.value.response.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    assert refused_too.value.response.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
+
+
+def test_the_bucket_of_requests_fills_evenly_up_to_its_burst() -> None:
+    gate = Gate(Capacity(requests_per_minute=60, burst_s=2), now=10.0)
+    assert [gate.refused(10.0) for _ in range(3)] == [None, None, 1.0]
+    assert gate.refused(10.5) == 0.5
+    assert [gate.refused(11.0), gate.refused(100.0), gate.refused(100.0)] == [None, None, None]
+    assert gate.refused(100.0) == 1.0
+
+
+def test_limits_are_not_told_where_nobody_tells_them() -> None:
+    gate = Gate(Capacity(requests_per_minute=60, headers=False), now=0.0)
+    assert gate.told("openai", datetime.now(UTC)) == {}
+    assert Gate(Capacity(concurrency=3), now=0.0).told("openai", datetime.now(UTC)) == {}
+
+
+@pytest.mark.parametrize("name", ["concurrency", "requests_per_minute", "burst_s"])
+def test_a_capacity_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be more than 0"):
+        Capacity(**{name: 0})  # pyright: ignore[reportArgumentType]
+
+
+# ------------------------------------------------------------------ prompt caches
+
+
+def test_the_share_of_prompts_that_a_cache_could_serve_is_counted() -> None:
+    with serve_in_thread(prefix_stats=True) as served:
+        first = ask_openai(served, "x" * 94)
+        longer = ask_openai(served, "x" * 94 + "y" * 100)
+        ask_openai(served, "x" * 94, model="other")
+        share = served.counts().cached_share_of_prompt
+    assert [usage(each) for each in (first, longer)] == [(23, 0), (48, 25)]
+    assert share == 100 / (100 + 200 + 100)
+
+
+def usage(completion: ChatCompletion) -> tuple[int, int]:
+    assert completion.usage is not None
+    assert completion.usage.prompt_tokens_details is not None
+    return completion.usage.prompt_tokens, completion.usage.prompt_tokens_details.cached_tokens or 0
+
+
+@given(st.lists(st.text("ab", max_size=6), max_size=12))
+def test_the_longest_start_is_found_among_all_prompts(prompts: list[str]) -> None:
+    cache = PromptCache()
+    for n, prompt in enumerate(prompts):
+        begun = [next((i for i, (a, b) in enumerate(zip(prompt, other, strict=False)) if a != b), min(len(prompt), len(other)))
+                 for other in prompts[:n]]  # fmt: skip
+        assert cache.take("m", [Message("user", prompt)]) == (len("user: ") + max(begun) if begun else 0)
+
+
+def test_anthropic_reads_what_was_written_at_a_mark_and_nothing_else() -> None:
+    mark: Any = {"cache_control": {"type": "ephemeral"}}
+
+    def block(text: str, **more: Any) -> Any:
+        return {"type": "text", "text": text, **more}
+
+    with (
+        serve_in_thread(prefix_stats=True, responder=replies("ok")) as served,
+        anthropic_client(served.origin) as client,
+    ):
+
+        def ask(*content: Any) -> tuple[int, int | None, int | None]:
+            said: Any = [{"role": "user", "content": list(content)}]
+            used = client.messages.create(model="m", max_tokens=9, system=[block("s" * 40)], messages=said).usage
+            return used.input_tokens, used.cache_read_input_tokens, used.cache_creation_input_tokens
+
+        assert ask(block("a" * 40)) == (20, 0, 0)
+        assert ask(block("a" * 40, **mark)) == (0, 0, 20)
+        assert ask(block("a" * 40), block("b" * 40)) == (30, 0, 0)
+        assert ask(block("a" * 40), block("b" * 40, **mark), block("c" * 40)) == (10, 20, 10)
+        assert ask(block("z" * 40, **mark)) == (0, 0, 20)
 
 
 def test_stats_and_reset_are_served_too() -> None:

@@ -9,12 +9,11 @@ from itertools import groupby
 import aiohttp
 import anthropic
 
-from agents.models import wire
-from agents.models.errors import BadRequest, from_transport
-from arena.types import Completion, Finish, Message, Request, Sampling, Usage
+from agents.models import rates, transport, wire
+from agents.models.errors import BadRequest, from_transport, redacted
+from arena.types import Completion, Finish, Message, Rates, Request, Sampling, Usage
 
-# aiohttp reads 0 as no limit; None would leave it at its own 100.
-_LIMITS = type(anthropic.DEFAULT_CONNECTION_LIMITS)(max_connections=0)
+_RESPONSE = transport.http(anthropic).Response
 
 _Block = dict[str, object]
 
@@ -39,7 +38,7 @@ class AnthropicModel:
             base_url=base_url,
             timeout=timeout_s,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(limits=_LIMITS),
+            http_client=transport.client(anthropic),
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -47,16 +46,18 @@ class AnthropicModel:
 
         Raises `ModelError`. `timeout_s` holds for the whole exchange, however slowly bytes arrive.
         """
+        content = wire.dump(self._body(request))
         try:
             async with asyncio.timeout(self._timeout_s):
-                raw = await self._client.post("/v1/messages", body=self._body(request), cast_to=bytes)
+                response = await self._client.post("/v1/messages", content=content, cast_to=_RESPONSE)
         except anthropic.APIStatusError as error:
-            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from error
+            # From nothing: the SDK's own message quotes what the provider said, and that may be the key.
+            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError, OSError) as error:
             raise from_transport(error, self._timeout_s) from error
         except ValueError as error:
             raise BadRequest(f"the request cannot be sent: {error}") from error
-        return _read(wire.load(raw), self._api_key)
+        return _read(wire.load(response.content, self._api_key), self._api_key, rates.read(response.headers))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -102,19 +103,21 @@ def _drawing(sampling: Sampling) -> dict[str, object]:
     }
 
 
-def _read(reply: Mapping[str, object], secret: str) -> Completion:
+def _read(reply: Mapping[str, object], secret: str, granted: Rates | None) -> Completion:
     if error := reply.get("error"):
         raise wire.reported(error, secret)
     if not isinstance(reply.get("content"), list):
-        raise wire.unreadable("a list of content", reply)
+        raise wire.unreadable("a list of content", reply, secret)
     blocks = [wire.mapping(block) for block in wire.items(reply.get("content"))]
     thoughts = [wire.text(block.get("thinking")) for block in blocks if block.get("type") == "thinking"]
+    text = "".join(wire.text(block.get("text")) for block in blocks if block.get("type") == "text")
     return Completion(
-        text="".join(wire.text(block.get("text")) for block in blocks if block.get("type") == "text"),
+        text=redacted(text, secret),
         finish=_FINISH.get(wire.text(reply.get("stop_reason")), "unknown"),
         usage=_usage(wire.mapping(reply.get("usage"))),
-        reasoning="\n\n".join(thought for thought in thoughts if thought) or None,
-        model=wire.text(reply.get("model")) or None,
+        reasoning=redacted("\n\n".join(thought for thought in thoughts if thought), secret) or None,
+        model=redacted(wire.text(reply.get("model")), secret) or None,
+        rates=granted,
     )
 
 

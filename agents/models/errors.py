@@ -6,21 +6,29 @@ ModelError
 ├── ContextTooLong   the prompt does not fit the model
 ├── ContentRefused   the provider's filter turned the prompt away
 ├── BadRequest       the provider does not take this request
+├── Oversized        the reply is larger than any that was asked for
 └── Transient        the same request may succeed later, after `retry_after_s` where the provider says so
     ├── RateLimited
     ├── Overloaded
     ├── TimedOut
     └── Disconnected the connection broke, or what came over it is no reply
+
+After `TimedOut`, `Disconnected` and `Oversized` the provider may have done the work, and may charge for it.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import ClassVar
+from urllib.parse import quote
+
+from arena.types import Rates
 
 _LONGEST = 500
 """Characters that are kept of a provider's message."""
@@ -50,6 +58,12 @@ class ModelError(Exception):
     """A call that failed. `message` is one printable line without keys; `kind` is what the ledger calls the failure."""
 
     kind: ClassVar[str] = "error"
+    may_have_cost: ClassVar[bool] = False
+    """Whether the provider may charge for the call although it failed."""
+    status: int | None = None
+    """The HTTP status, where there was one."""
+    rates: Rates | None = None
+    """What the provider said of its limits beside the failure."""
 
     def __init__(self, message: str) -> None:
         self.message = _printable(message)
@@ -86,6 +100,13 @@ class BadRequest(ModelError):
     kind = "bad_request"
 
 
+class Oversized(ModelError):
+    """The reply is larger than any that was asked for, and was not read to its end."""
+
+    kind = "oversized"
+    may_have_cost = True
+
+
 class Transient(ModelError):
     """The same request may succeed later."""
 
@@ -113,12 +134,18 @@ class TimedOut(Transient):
     """No reply in time."""
 
     kind = "timeout"
+    may_have_cost = True
 
 
 class Disconnected(Transient):
     """The connection broke, or what came over it is no reply."""
 
     kind = "connection"
+    may_have_cost = True
+
+
+_NO_ANSWER_BEHIND = frozenset((502, *range(520, 524), *range(525, 528)))
+"""What gateways say, Cloudflare among them, when the connection to the server behind them failed or broke."""
 
 
 def from_status(status: int, message: str, retry_after: str | None) -> ModelError:
@@ -127,6 +154,12 @@ def from_status(status: int, message: str, retry_after: str | None) -> ModelErro
     `retry_after` is the header's text, in seconds or an HTTP date. A provider's codes (`insufficient_quota`,
     `content_filter`, ...) are read from `message`, so they must stand in it.
     """
+    error = _from_status(status, message, retry_after)
+    error.status = status
+    return error
+
+
+def _from_status(status: int, message: str, retry_after: str | None) -> ModelError:
     said = f"HTTP {status}: {message}"
     wait_s = _seconds(retry_after)
     if status == 402 or (status in (400, 403, 429) and _UNPAID.search(message)):
@@ -141,27 +174,44 @@ def from_status(status: int, message: str, retry_after: str | None) -> ModelErro
         return ContextTooLong(said)
     if status == 400 and _CONTENT.search(message):
         return ContentRefused(said)
-    if status == 408:
+    if status in (408, 504, 524):
         return TimedOut(said, retry_after_s=wait_s)
     if status == 429:
         return RateLimited(said, retry_after_s=wait_s)
+    if status in _NO_ANSWER_BEHIND:
+        return Disconnected(said, retry_after_s=wait_s)
     if status in (409, 425) or status >= 500:
         return Overloaded(said, retry_after_s=wait_s)
     return BadRequest(said)
 
 
-def from_transport(error: BaseException, timeout_s: float) -> Transient:
+def from_transport(error: BaseException, timeout_s: float) -> ModelError:
     """What an exception on the way to the provider means."""
     # The SDKs' aiohttp transport calls a closed connection a connect timeout, so only the causes tell the two apart.
     causes = tuple(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ModelError):
+            return cause
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return TimedOut(f"no reply within {timeout_s:g} s")
     return Disconnected(f"connection failed: {type(causes[-1]).__name__}: {causes[-1]}")
 
 
 def redacted(message: str, secret: str) -> str:
-    """The message without the key that was used; a key too short to be one is left where it is."""
-    return message.replace(secret, "[key]") if len(secret) >= 8 else message
+    """The message without the key that was used, as it is and as URLs, JSON and base64 write it; a key too short to be
+    one is left where it is."""
+    if len(secret) < 8:
+        return message
+    for form in _forms(secret):
+        if form in message:
+            message = message.replace(form, "[key]")
+    return message
+
+
+@lru_cache(maxsize=16)
+def _forms(secret: str) -> tuple[str, ...]:
+    encoded = (base64.b64encode(text.encode()).decode().rstrip("=") for text in (secret, f"Bearer {secret}"))
+    return (secret, *{quote(secret), quote(secret, safe=""), secret.replace("/", "\\/"), *encoded} - {secret})
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -10,19 +10,22 @@ from typing import Literal
 import aiohttp
 import openai
 
-from agents.models import wire
-from agents.models.errors import BadRequest, from_transport
-from arena.types import Completion, Finish, Request, Usage
+from agents.models import rates, transport, wire
+from agents.models.errors import BadRequest, from_transport, redacted
+from arena.types import Completion, Finish, Rates, Request, Usage
 
-# aiohttp reads 0 as no limit; None would leave it at its own 100.
-_LIMITS = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=0)
+_RESPONSE = transport.http(openai).Response
 
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 
 
 class OpenAIModel:
-    """A client of one address. `output_limit` and `dialect` say how it wants what differs."""
+    """A client of one address. `output_limit` and `dialect` say how it wants what differs.
+
+    `ceilings` are the most that a model may cost in USD per million tokens of `input` and `output`, by model id. OpenRouter
+    asks nobody who is dearer; other addresses have one price and are not told.
+    """
 
     def __init__(
         self,
@@ -32,17 +35,19 @@ class OpenAIModel:
         timeout_s: float,
         output_limit: str = "max_completion_tokens",
         dialect: Literal["openai", "openrouter"] = "openai",
+        ceilings: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._output_limit = output_limit
         self._dialect = dialect
+        self._ceilings = ceilings or {}
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
             timeout=timeout_s,
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(limits=_LIMITS),
+            http_client=transport.client(openai),
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -50,16 +55,18 @@ class OpenAIModel:
 
         Raises `ModelError`. `timeout_s` holds for the whole exchange, however slowly bytes arrive.
         """
+        content = wire.dump(self._body(request))
         try:
             async with asyncio.timeout(self._timeout_s):
-                raw = await self._client.post("/chat/completions", body=self._body(request), cast_to=bytes)
+                response = await self._client.post("/chat/completions", content=content, cast_to=_RESPONSE)
         except openai.APIStatusError as error:
-            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from error
+            # From nothing: the SDK's own message quotes what the provider said, and that may be the key.
+            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from None
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
             raise from_transport(error, self._timeout_s) from error
         except ValueError as error:
             raise BadRequest(f"the request cannot be sent: {error}") from error
-        return read_chat(wire.load(raw), self._api_key)
+        return read_chat(wire.load(response.content, self._api_key), self._api_key, rates.read(response.headers))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -70,7 +77,7 @@ class OpenAIModel:
         effort = sampling.reasoning_effort
         fields: dict[str, object] = {
             "model": request.model.split("/", 1)[1],
-            "messages": [message._asdict() for message in request.messages],
+            "messages": [{"role": role, "content": content} for role, content in request.messages],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._output_limit: sampling.max_output_tokens,
@@ -81,10 +88,12 @@ class OpenAIModel:
         else:
             fields["reasoning"] = None if effort is None else {"effort": effort}
             fields["usage"] = {"include": True}  # what the call cost
+            if ceiling := self._ceilings.get(request.model):
+                fields["provider"] = {"max_price": {"prompt": ceiling["input"], "completion": ceiling["output"]}}
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def read_chat(reply: Mapping[str, object], secret: str = "") -> Completion:
+def read_chat(reply: Mapping[str, object], secret: str = "", granted: Rates | None = None) -> Completion:
     """The completion in a chat reply.
 
     Raises the `ModelError` that the reply carries instead, or `Disconnected` when it is no chat reply. Inline thought
@@ -96,19 +105,21 @@ def read_chat(reply: Mapping[str, object], secret: str = "") -> Completion:
         raise wire.reported(error, secret)
     message = wire.mapping(choice.get("message"))
     if not message:
-        raise wire.unreadable("choices with a message", reply)
+        raise wire.unreadable("choices with a message", reply, secret)
     content, beside = _parts(message.get("content"))
     text, inline = _split_thought(content)
     hidden = wire.text(message.get("reasoning_content")) or wire.text(message.get("reasoning"))
     refusal = wire.text(message.get("refusal"))
     usage = wire.mapping(reply.get("usage"))
+    thoughts = "\n\n".join(thought for thought in (hidden, beside, *inline) if thought)
     return Completion(
-        text=text or refusal,
+        text=redacted(text or refusal, secret),
         finish="refusal" if refusal else _FINISH.get(wire.text(choice.get("finish_reason")), "unknown"),
         usage=_usage(usage),
-        reasoning="\n\n".join(thought for thought in (hidden, beside, *inline) if thought) or None,
-        model=wire.text(reply.get("model")) or None,
+        reasoning=redacted(thoughts, secret) or None,
+        model=redacted(wire.text(reply.get("model")), secret) or None,
         cost_usd=wire.amount(usage.get("cost")),
+        rates=granted,
     )
 
 
@@ -130,7 +141,7 @@ def _parts(content: object) -> tuple[str, str]:
 
 def _split_thought(text: str) -> tuple[str, tuple[str, ...]]:
     """The text without its inline thought, and the thoughts. A thought that never ends leaves no text."""
-    if "<think>" not in text and "</think>" not in text:
+    if "think>" not in text:
         return text, ()
     thoughts: list[str] = _THOUGHT.findall(text)
     # Some chat templates open the thought in the prompt, so that the reply holds only its end.

@@ -22,9 +22,20 @@ class ProviderError(ValueError):
 class Models:
     """The models of a run, by id (`provider/model`)."""
 
-    def __init__(self, providers: Mapping[str, Mapping[str, Any]], timeout_s: float):
+    def __init__(
+        self,
+        providers: Mapping[str, Mapping[str, Any]],
+        timeout_s: float,
+        *,
+        ceilings: Mapping[str, Mapping[str, float]] | None = None,
+        wrap: Callable[[Model], Model] | None = None,
+    ):
+        """`ceilings` are the most that a model may cost in USD per million tokens of `input` and `output`, by id, for the
+        providers that heed it. `wrap` is put around every client that is opened."""
         self._providers = providers
         self._timeout_s = timeout_s
+        self._ceilings = ceilings or {}
+        self._wrap = wrap
         self._open: dict[str, Model] = {}
 
     def model(self, name: str) -> Model:
@@ -35,7 +46,8 @@ class Models:
         provider = name.partition("/")[0]
         if provider not in self._open:
             self.known(name)
-            self._open[provider] = self._connect(provider)
+            model = self._connect(provider)
+            self._open[provider] = model if self._wrap is None else self._wrap(model)
         return self._open[provider]
 
     def known(self, name: str) -> None:
@@ -68,11 +80,15 @@ class Models:
     def _connect(self, provider: str) -> Model:
         settings = self._providers[provider]
         api = settings["api"]
+        if api == "openai":
+            return _openai(provider, settings, self._timeout_s, self._ceilings)
         if api in _BUILDERS:
             return _BUILDERS[api](provider, settings, self._timeout_s)
         for point in entry_points(group="arena.models", name=api):
             return point.load()(settings, self._timeout_s)
-        raise ProviderError(f"provider.{provider}.api is {api!r}; it can be {', '.join(sorted(_BUILDERS))}")
+        raise ProviderError(
+            f"provider.{provider}.api is {api!r}; it can be {', '.join(sorted(['openai', *_BUILDERS]))}"
+        )
 
 
 def _simulated(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
@@ -84,7 +100,9 @@ def _scripted(provider: str, settings: Mapping[str, Any], timeout_s: float) -> M
     return ScriptedModel(settings["scripts"])
 
 
-def _openai(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Model:
+def _openai(
+    provider: str, settings: Mapping[str, Any], timeout_s: float, ceilings: Mapping[str, Mapping[str, float]]
+) -> Model:
     from agents.models.openai import OpenAIModel
 
     return OpenAIModel(
@@ -93,6 +111,7 @@ def _openai(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Mod
         timeout_s=timeout_s,
         output_limit=settings["output_limit"],
         dialect=settings["dialect"],
+        ceilings=ceilings if settings["dialect"] == "openrouter" else None,
     )
 
 
@@ -117,7 +136,6 @@ def _litellm(provider: str, settings: Mapping[str, Any], timeout_s: float) -> Mo
 
 
 _BUILDERS: dict[str, Callable[[str, Mapping[str, Any], float], Model]] = {
-    "openai": _openai,
     "anthropic": _anthropic,
     "litellm": _litellm,
     "simulated": _simulated,

@@ -8,7 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from agents.models.errors import Disconnected, ModelError, from_status, redacted
+import orjson
+
+from agents.models import rates, transport
+from agents.models.errors import BadRequest, Disconnected, ModelError, Oversized, from_status, redacted
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,23 +35,41 @@ _STATUS = {
 """The HTTP statuses that go with the codes of errors which arrive inside a reply."""
 
 
-def load(raw: bytes) -> Mapping[str, object]:
+def load(raw: bytes, secret: str = "") -> Mapping[str, object]:
     """The JSON object that a reply's body holds.
 
-    Raises `Disconnected` when it holds none.
+    Raises `Disconnected` when it holds none, and `Oversized` when it is too large to look.
     """
+    if len(raw) > transport.LARGEST:
+        raise Oversized(f"the reply has {len(raw):,} bytes")
     try:
-        found: object = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise unreadable("a JSON object", raw[:200].decode(errors="replace")) from error
+        found: object = orjson.loads(raw)
+    except ValueError:
+        # It is right to refuse halves of characters and NaN, and some providers send them all the same.
+        try:
+            found = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise unreadable("a JSON object", raw[:400].decode(errors="replace"), secret) from error
     if not isinstance(found, dict):
-        raise unreadable("a JSON object", found)
+        raise unreadable("a JSON object", found, secret)
     return cast("Mapping[str, object]", found)
 
 
-def unreadable(expected: str, found: object) -> Disconnected:
+def dump(body: Mapping[str, object]) -> bytes:
+    """The JSON of a request's body.
+
+    Raises `BadRequest` when it has none.
+    """
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise BadRequest(f"the request cannot be sent: {error}") from error
+
+
+def unreadable(expected: str, found: object, secret: str = "") -> Disconnected:
     """The error for a reply that is none."""
-    return Disconnected(f"unreadable reply: expected {expected}, found {found!r:.200}")
+    # The key goes before the cut, which could leave a half of it.
+    return Disconnected(f"unreadable reply: expected {expected}, found {redacted(repr(found), secret):.200}")
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -63,7 +84,13 @@ def items(value: object) -> Sequence[object]:
 
 def text(value: object) -> str:
     """The value if it is a string, with lone surrogates replaced by U+FFFD, else the empty string."""
-    return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    try:
+        value.encode()  # a fraction of the time of the search
+    except UnicodeEncodeError:
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    return value
 
 
 def amount(value: object) -> float | None:
@@ -74,15 +101,18 @@ def amount(value: object) -> float | None:
 
 
 def count(value: object) -> int:
-    """The value if it is a number of things, else 0."""
-    return int(amount(value) or 0)
+    """The value if it is a number of things, and not more than anybody can have counted, else 0."""
+    found = amount(value) or 0
+    return int(found) if found < 2**53 else 0
 
 
 def failure(status: int, body: object, headers: Mapping[str, str], secret: str) -> ModelError:
     """The error that a response of this status means; `body` is its JSON, or its text."""
     milliseconds = headers.get("retry-after-ms")
     retry_after = f"{milliseconds}e-3" if milliseconds else headers.get("retry-after")
-    return from_status(status, redacted(_said(body), secret), retry_after)
+    error = from_status(status, redacted(_said(body), secret), retry_after)
+    error.rates = rates.read(headers)
+    return error
 
 
 def reported(error: object, secret: str) -> ModelError:

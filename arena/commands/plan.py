@@ -79,13 +79,13 @@ def show(
     experiment: Experiment, as_json: bool, power: Power | None = None, separation: Separation | None = None
 ) -> int:
     """Print what an experiment would be, and what it could show. Returns the exit code."""
-    from arena import local
+    from arena import driver
     from arena.match import Setting
     from arena.plan import SECONDS_A_CALL, TOKENS_A_SECOND, plan
     from arena.progress import clock, money
 
     setting = Setting(experiment)
-    local.known(setting)
+    driver.known(setting)
     planned = plan(setting)
     if as_json:
         more = {"power": power.plain() if power else None, "separation": separation.plain() if separation else None}
@@ -96,21 +96,25 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
+    from arena.inert import inert
+
     table = Table(title="What would be asked of each model", title_justify="left", box=SIMPLE_HEAD)
     for column in ("model", "calls", "tokens in", "tokens out", "cost"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for share in planned.models:
         usd = "no price known" if share.cost_usd is None else money(share.cost_usd, 0)
-        table.add_row(Text(share.model), f"{share.calls:,}", f"{share.input_tokens:,}", f"{share.output_tokens:,}", usd)
+        table.add_row(
+            Text(inert(share.model)), f"{share.calls:,}", f"{share.input_tokens:,}", f"{share.output_tokens:,}", usd
+        )
     agents = ", ".join(f"{name} ({n})" for name, n in planned.agents.items())
     between = f" between {agents}" if agents else ""
     console = Console(soft_wrap=True)
     most = "At most " if planned.stops else ""
     console.print(
-        f"{most}{planned.matches:,} matches on {planned.topics} topics{between}", highlight=False, markup=False
+        inert(f"{most}{planned.matches:,} matches on {planned.topics} topics{between}"), highlight=False, markup=False
     )
     console.print(table)
-    unknown = f" plus what {', '.join(planned.unpriced)} cost, which is not known" if planned.unpriced else ""
+    unknown = f" plus what {inert(', '.join(planned.unpriced))} cost, which is not known" if planned.unpriced else ""
     console.print(
         f"{planned.calls:,} calls, {planned.input_tokens + planned.output_tokens:,} tokens, "
         f"about {money(planned.cost_usd, 0)}{unknown}, and {clock(planned.seconds)} "
@@ -126,11 +130,11 @@ def show(
         style="dim",
     )
     for line in experiment.refused:
-        console.print(f"Note: {line}", highlight=False, markup=False)
+        console.print(inert(f"Note: {line}"), highlight=False, markup=False)
     if power:
         _say(power, console)
     if separation:
-        console.print(_apart(separation), highlight=False, markup=False)
+        console.print(inert(_apart(separation)), highlight=False, markup=False)
     return OK
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.commands import BUDGET, INCOMPLETE, INTERRUPTED, OK, Commands, Shared
+from arena.inert import inert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from arena.types import Experiment
 
 
-RESUMED_WITH = ("limits.", "provider.", "prices", "schedule.stop.matches", "schedule.stop.usd")
+RESUMED_WITH = (
+    "limits.",
+    "provider.",
+    "prices",
+    "budget.",
+    "runner",
+    "chaos",
+    "schedule.stop.matches",
+    "schedule.stop.usd",
+)
 """Beginnings of the keys that may change when a run is resumed."""
 
 
@@ -46,17 +56,22 @@ def add(commands: Commands, shared: Shared) -> None:
         help="play every combination of comma-separated values, each into its own run directory",
     )
     run.add_argument("-c", "--cfg", choices=["job"], help="print the configuration and stop")
+    _spending(run)
     run.set_defaults(go=_run)
 
     resume = commands.add_parser(
         "resume", parents=[shared.recorded, shared.as_json, shared.quiet], help="go on with a run that was stopped"
     )
     resume.add_argument(
-        "overrides", nargs="*", metavar="limits.KEY=VALUE", help="other limits, prices or providers than it began with"
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="another budget, limits, prices, providers or runner than it began with",
     )
     resume.add_argument(
         "--retry-failed", action="store_true", help="also ask again what failed for good, and whatever followed from it"
     )
+    _spending(resume)
     resume.set_defaults(go=_resume)
 
     rejudge = commands.add_parser(
@@ -64,11 +79,35 @@ def add(commands: Commands, shared: Shared) -> None:
         parents=[shared.recorded, shared.composed, shared.as_json, shared.quiet],
         help="judge recorded speeches again, as a new run that pays for ballots alone",
     )
+    _spending(rejudge)
     rejudge.set_defaults(go=_rejudge)
+
+
+def _spending(command: argparse.ArgumentParser) -> None:
+    """The options that stand for overrides."""
+    command.add_argument(
+        "--allow-unpriced",
+        action="store_true",
+        help="under a budget, play models whose price is not known too, and count nothing for them",
+    )
+    command.add_argument(
+        "--chaos",
+        type=float,
+        metavar="SHARE",
+        help="let this share of the calls go wrong, seeded: 429s, broken connections, garbage",
+    )
+
+
+def _spelt_out(chosen: argparse.Namespace) -> None:
+    """Write options that stand for overrides out as overrides."""
+    chosen.overrides += ["budget.allow_unpriced=true"] if chosen.allow_unpriced else []
+    chosen.overrides += [f"chaos={chosen.chaos}"] if chosen.chaos is not None else []
 
 
 def _run(chosen: argparse.Namespace) -> int:
     from arena import config
+
+    _spelt_out(chosen)
 
     if sum(map(bool, (chosen.source, chosen.join, chosen.multirun))) > 1:
         raise config.ConfigError(
@@ -135,13 +174,13 @@ def _print_configurations(configurations: Sequence[dict[str, Any]]) -> int:
 
 def ready(resolved: dict[str, Any], base: Path | None) -> tuple[Experiment, Any]:
     """The experiment of a configuration and its models, checked; nothing is begun."""
-    from arena import config, local
+    from arena import config, driver
     from arena.match import Setting
 
     experiment = config.experiment(resolved, base)
-    models = local.ready(Setting(experiment))
+    models = driver.ready(Setting(experiment))
     for line in experiment.refused:
-        print(f"arena: {line}", file=sys.stderr)
+        print(inert(f"arena: {line}"), file=sys.stderr)
     return experiment, models
 
 
@@ -158,18 +197,28 @@ def begin(experiment: Experiment, models: Any, chosen: argparse.Namespace, base:
 
 
 def _resume(chosen: argparse.Namespace) -> int:
-    from arena import api, config, local
+    from arena import api, config, driver
+
+    _spelt_out(chosen)
 
     for override in chosen.overrides:
         key = override.partition("=")[0].lstrip("+")
         if not key.startswith(RESUMED_WITH) or ".presets" in key or ".scripts" in key:
             raise config.ConfigError(
-                f"{override}: a run is resumed as it began; only limits, prices, how providers are reached and after how many "
-                "matches or how much money it stops can change. To play something else: "
+                f"{override}: a run is resumed as it began; only budget, limits, prices, providers, the runner and after "
+                "how many matches or how much money a tournament stops can change. To play something else: "
                 f"arena run --from {chosen.run} {override}"
             )
     opened = api.open_run(chosen.run, chosen.overrides)
-    return _play(opened, local.ready(opened.setting), chosen)
+    if any(override.lstrip("+").startswith("budget") for override in chosen.overrides):
+        before, now = (config.sections(found.experiment)["matches"] for found in (api.open_run(chosen.run), opened))
+        if before != now:
+            raise config.ConfigError(
+                f"{chosen.run} was begun without a budget, so that nothing bounds the length of its replies "
+                "(budget.output_tokens), and that cannot change under a run; a budget of calls alone can be set, or: "
+                f"arena run --from {chosen.run} {' '.join(chosen.overrides)}"
+            )
+    return _play(opened, driver.ready(opened.setting), chosen)
 
 
 def _rejudge(chosen: argparse.Namespace) -> int:
@@ -183,6 +232,7 @@ def _rejudge(chosen: argparse.Namespace) -> int:
             raise config.ConfigError(
                 f"{override}: what is judged stays as it was played; {', '.join(rejudge.JUDGING)} can be set"
             )
+    _spelt_out(chosen)
     composed = config.compose(chosen.overrides, chosen.config_dir)
     with tempfile.TemporaryDirectory() as folder:
         resolved = rejudge.configuration(source, composed, Path(folder) / "given.jsonl")
@@ -193,14 +243,15 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     import asyncio
 
     from agents.models.errors import ModelError
-    from arena import config, local, reread, run
+    from arena import config, driver, reread, run
+    from arena.report import summary
 
     sections = config.sections(opened.experiment)
     run.check(opened, sections, opened.read())
     stopped_by = "failed"
     try:
         stopped_by = asyncio.run(
-            local.play(
+            driver.play(
                 opened, sections, models, retry_failed=getattr(chosen, "retry_failed", False), quiet=chosen.quiet
             )
         )
@@ -214,13 +265,18 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         with suppress(OSError):
             run.stopped(opened, "failed")
         raise
-    tables = run.finish(opened, stopped_by)
+    run.finish(opened, stopped_by)
+    tables = summary.read(opened.folder)
     if handed := reread.hand_over(opened, tables):
         print(f"arena: {handed}", file=sys.stderr)
     _print_summary(opened, tables, chosen.json)
     if stopped_by == "interrupted":
         print(f"arena: interrupted; go on with: arena resume {opened.folder}", file=sys.stderr)
         return INTERRUPTED
+    if stopped_by == "budget":
+        for line in _spent_out(opened):
+            print(f"arena: {line}", file=sys.stderr)
+        return BUDGET
     if stopped_by == "money":
         print(
             f"arena: the money is spent; go on with more: arena resume {opened.folder} schedule.stop.usd=...",
@@ -228,6 +284,24 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         )
         return BUDGET
     return OK if (tables["matches"]["status"] == "finished").all() else INCOMPLETE
+
+
+def _spent_out(opened: Run) -> Iterator[str]:
+    """What a budget has left, and how to go on with more."""
+    from agents.budget import Budget, amount
+
+    reading = opened.read()
+    budget = Budget(opened.experiment.budget)
+    budget.begin(reading.spent)
+    planned = opened.matches(reading)
+    finished = sum(reading.ended(spec.id) is not None for spec in planned)
+    yield f"the budget is spent; {finished:,} of {len(planned):,} matches are finished, and what was answered is kept"
+    for scope in budget.scopes:
+        bounds = [(unit, scope.left(unit)) for unit in ("usd", "tokens", "calls")]
+        left = ", ".join(amount(unit, max(left, 0)) for unit, left in bounds if left is not None)
+        yield f"{scope}, {left} left"
+    key = "budget.usd=..." if opened.experiment.budget.run.usd is not None else "budget.KEY=..."
+    yield f"go on with more: arena resume {opened.folder} {key}"
 
 
 def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) -> None:
@@ -246,5 +320,5 @@ def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) 
     if "rounds" in manifest:
         from arena.tournament import ended
 
-        console.print(Text(ended(manifest["stopped_by"], manifest["rounds"], manifest["standing"])))
+        console.print(Text(inert(ended(manifest["stopped_by"], manifest["rounds"], manifest["standing"]))))
     print(opened.folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from arena.forms import Confidence, Parts, Reasoning, Speech, check_tags
@@ -121,6 +122,7 @@ class _Stage:
         )
 
 
+@lru_cache
 def _stages(params: Params, phase: str) -> list[_Stage]:
     """The completions of one turn, in order."""
     tags = params.tags

@@ -533,7 +533,7 @@ def cost(shown: Shown) -> Drawn | Absent:
 
 def by_model(calls: pd.DataFrame) -> pd.DataFrame:
     """A row a model, the largest first: calls, tokens, US dollars, calls without a price. Calls under way are left out."""
-    spent = calls[calls["status"] != "in_flight"]
+    spent = calls[~calls["status"].isin(("in_flight", "lost"))]
     unpriced = spent["calls"].where(spent["cost_usd"].isna() & spent["input_tokens"].notna(), 0)
     spent = spent.assign(unpriced=unpriced)
     columns = {

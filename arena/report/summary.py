@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,18 +12,37 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from arena import frames
+from arena.inert import inert
 from arena.progress import money
 
 MOST_AGENTS = 12
 """Agents that get a row of their own; the tables hold all."""
 
+NEEDED: dict[str, list[str]] = {
+    "matches": ["match_id", "status", "decision", "winner"],
+    "seats": ["match_id", "seat", "role", "agent", "model"],
+    "confidences": ["round", "phase", "agent", "about", "audience", "elicitation", "value", "status"],
+    "verdicts": ["status"],
+    "calls": ["input_tokens", "output_tokens", "cost_usd", "most_usd", "finish", "status"],
+    "readings": ["status"],
+    "answers": ["round", "answer", "correct", "status"],
+    "preferences": ["status"],
+}
+"""The columns that a summary is made of, by table; no text is among them but what questions were answered."""
+
 Tables = Mapping[str, pd.DataFrame]
+
+
+def read(folder: Path) -> dict[str, pd.DataFrame]:
+    """What a run's summary is made of. Raises `FileNotFoundError`."""
+    return frames.together([folder], NEEDED)
 
 
 def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
     """The summary as plain values. `simulated` names the models that are none."""
     matches, calls = tables["matches"], tables["calls"]
-    spent = calls[calls["status"] != "in_flight"]
+    spent = calls[~calls["status"].isin(("in_flight", "lost"))]
     models = set(tables["seats"]["model"])
     return {
         "matches": _counts(matches["status"]),
@@ -36,7 +56,7 @@ def facts(tables: Tables, simulated: Collection[str]) -> dict[str, Any]:
         "calls": _counts(calls["status"]),
         "tokens": {"input": int(spent["input_tokens"].sum()), "output": int(spent["output_tokens"].sum())},
         "cost_usd": float(spent["cost_usd"].sum()),
-        "in_flight_usd_at_most": float(calls.loc[calls["status"] == "in_flight", "most_usd"].sum()),
+        "unanswered_usd_at_most": float(calls.loc[calls["status"].isin(("in_flight", "lost")), "most_usd"].sum()),
         "failures": _counts(calls.loc[calls["status"] == "failed", "finish"]),
         "unpriced_calls": int((spent["cost_usd"].isna() & spent["input_tokens"].notna()).sum()),
         "simulated": sorted(models & set(simulated)),
@@ -70,12 +90,12 @@ def rendered(tables: Tables, simulated: Collection[str]) -> RenderableType:
     known = facts(tables, simulated)
     parts: list[RenderableType] = []
     if known["simulated"]:
-        parts.append(Text(f"Simulated seats, no model: {', '.join(known['simulated'])}", style="yellow"))
+        parts.append(Text(inert(f"Simulated seats, no model: {', '.join(known['simulated'])}"), style="yellow"))
     parts += [_confidence_table(tables, audience) for audience in _audiences(tables)]
     players = tables["seats"].query("role != 'judge'")
     if players["match_id"].duplicated().any():
         parts.append(_wins_table(tables))
-    parts += [Text(line) for line in _sentences(known)]
+    parts += [Text(inert(line)) for line in _sentences(known)]
     return Group(*parts)
 
 
@@ -96,11 +116,11 @@ def _confidence_table(tables: Tables, audience: str) -> Table:
     )
     table.add_column("agent")
     for phase in phases:
-        table.add_column(phase.replace("_", " "), justify="right")
+        table.add_column(Text(inert(phase.replace("_", " "))), justify="right")
     grouped = list(means.groupby("agent"))
     for agent, rows in grouped[:MOST_AGENTS]:
         cells = {row["phase"]: f"{100 * row['mean']:.1f} ({row['n']})" for _, row in rows.iterrows()}
-        table.add_row(Text(str(agent)), *(cells.get(phase, "-") for phase in phases))
+        table.add_row(Text(inert(str(agent))), *(cells.get(phase, "-") for phase in phases))
     _more(table, len(grouped))
     table.add_section()
     together = [every.loc[every["phase"] == phase, "value"] for phase in phases]
@@ -120,13 +140,15 @@ def _wins_table(tables: Tables) -> Table:
     for agent, rows in grouped[:MOST_AGENTS]:
         decided = rows["winner"].notna()
         won = int((rows["winner"] == rows["seat"]).fillna(False).sum())
-        table.add_row(Text(str(agent)), str(won), str(int(decided.sum()) - won), str(int((~decided).sum())))
+        table.add_row(Text(inert(str(agent))), str(won), str(int(decided.sum()) - won), str(int((~decided).sum())))
     _more(table, len(grouped))
     table.add_section()
     for seat, rows in done.groupby("seat", sort=False):
         decided = rows["winner"].notna()
         won = int((rows["winner"] == rows["seat"]).fillna(False).sum())
-        table.add_row(f"as {seat}", str(won), str(int(decided.sum()) - won), str(int((~decided).sum())), style="dim")
+        table.add_row(
+            Text(inert(f"as {seat}")), str(won), str(int(decided.sum()) - won), str(int((~decided).sum())), style="dim"
+        )
     return table
 
 
@@ -141,7 +163,7 @@ def _sentences(known: Mapping[str, Any]) -> list[str]:
         f"Ballots: {_listed(known['ballots'])}." + _readings(known["readings"]) + _answers(known),
         f"Calls: {_listed(known['calls'])}; {known['tokens']['input']:,} tokens in, "
         f"{known['tokens']['output']:,} out; {money(known['cost_usd'], known['unpriced_calls'])}"
-        f"{_lost(known['in_flight_usd_at_most'])}.",
+        f"{_lost(known['unanswered_usd_at_most'])}.",
         *_failures(known["failures"]),
     ]
 
@@ -157,7 +179,7 @@ def _answers(known: Mapping[str, Any]) -> str:
 
 
 def _lost(usd: float) -> str:
-    return f", and up to {money(usd, 0)} for calls under way when it was stopped" if usd else ""
+    return f", and up to {money(usd, 0)} for calls whose reply never came" if usd else ""
 
 
 def _failures(kinds: Mapping[str, int]) -> list[str]:

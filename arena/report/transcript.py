@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from arena.forms import Chosen, parts
 from arena.frames import Played
+from arena.inert import inert
 from arena.types import Utterance
 
 Format = Literal["text", "markdown", "html"]
@@ -100,12 +100,12 @@ def rendered(played: Played, format: Format) -> str:
 def _text(transcript: list[Paragraph]) -> str:
     lines: list[str] = []
     for paragraph in transcript:
-        heading, text = inert(paragraph.heading), inert(paragraph.text)
+        heading, text = _unbroken(inert(paragraph.heading)), inert(paragraph.text)
         match paragraph.kind:
             case "title":
-                lines += [heading, "=" * len(heading), "", text, ""]
+                lines += [heading, "=" * len(heading), "", *_barred("", text, "  "), ""]
             case "note":
-                lines.append(f"{heading}: {text}")
+                lines.append(f"{heading}: {_unbroken(text)}")
             case "phase":
                 lines += ["", heading, "-" * len(heading)]
             case "public":
@@ -113,13 +113,20 @@ def _text(transcript: list[Paragraph]) -> str:
             case "private":
                 lines += ["", f"    [{heading}]", *_barred("    \u2506 ", text)]
             case "missing":
-                lines += ["", f"[{heading}] {text}"]
+                lines += ["", f"[{heading}] {_unbroken(text)}"]
     return "\n".join(lines) + "\n"
 
 
-def _barred(bar: str, text: str) -> list[str]:
-    """Model text behind a bar on every line, so that nothing in it can pass for a line of ours."""
-    return [f"{bar}{line}" for line in text.splitlines() or [""]]
+def _barred(bar: str, text: str, later: str | None = None) -> list[str]:
+    """Model text behind a bar on every line, so that nothing in it can pass for a line of ours. `later`: the bar of all
+    lines but the first, where it is another."""
+    first, *others = text.splitlines() or [""]
+    return [f"{bar}{first}", *(f"{bar if later is None else later}{line}" for line in others)]
+
+
+def _unbroken(text: str) -> str:
+    """The text on one line: a name that holds a line break cannot pass for a line of ours either."""
+    return " ".join(text.splitlines())
 
 
 def _markdown(transcript: list[Paragraph]) -> str:
@@ -176,13 +183,6 @@ section div { white-space: pre-wrap; overflow-wrap: anywhere }
 {{body}}
 </body></html>
 """.replace("{{title}}", "{{body}}").split("{{body}}")
-
-
-def inert(text: str) -> str:
-    """The text with control and formatting characters made visible; line breaks, tabs and what joins letters aside."""
-    return "".join(
-        c if c in "\n\t\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\ufffd" for c in text
-    )
 
 
 def _escaped(text: str) -> str:

@@ -232,7 +232,7 @@ def _counted(tables: Tables, read: pd.DataFrame, condition: str) -> Iterator[Rec
     """Ballots that were read of those planned, and what one costs that was asked for, read or not, by judge."""
     seats, calls = tables["seats"], tables["calls"]
     seated = seats[seats["role"] == "judge"]
-    asked = calls[(calls["status"] != "in_flight") & calls["seat"].isin(pd.unique(seated["seat"]))]
+    asked = calls[~calls["status"].isin(("in_flight", "lost")) & calls["seat"].isin(pd.unique(seated["seat"]))]
     paid = asked.assign(unpriced=asked["cost_usd"].isna()).groupby(["match_id", "seat"])[["cost_usd", "unpriced"]].sum()
     usd = paid["cost_usd"].mask(paid["unpriced"] > 0).rename("usd")
     costs = seated.set_index(["match_id", "seat"])["model"].to_frame().join(usd, how="inner")

@@ -139,7 +139,7 @@ def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
 def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
     """Sums over calls by model; n counts the calls that have the number, `missing` those that have none."""
     calls = tables["calls"]
-    calls = calls[calls["status"] != "in_flight"]
+    calls = calls[~calls["status"].isin(("in_flight", "lost"))]
     if calls.empty:
         return
     of_all = [(None, calls)]

@@ -294,7 +294,7 @@ def _alignment(tables: Tables, condition: str) -> Iterator[Record]:
 
 def _tokens(tables: Tables, condition: str) -> Iterator[Record]:
     calls = tables["calls"]
-    calls = calls[calls["status"] != "in_flight"]
+    calls = calls[~calls["status"].isin(("in_flight", "lost"))]
     judge_seats = set(tables["seats"].loc[tables["seats"]["role"] == "judge", "seat"])
     for who, part in (
         ("debaters", calls[~calls["seat"].isin(judge_seats)]),

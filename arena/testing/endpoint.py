@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from random import Random
@@ -17,6 +19,8 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
 from arena.testing import wire
+from arena.testing.caches import PromptCache
+from arena.testing.capacity import Capacity, Gate
 from arena.testing.faults import STATUS, Faults, degraded
 from arena.testing.responders import Answered, Api, Exchange, Responder, fill_in
 
@@ -40,6 +44,11 @@ class Counts:
     """Calls by model id."""
     duplicate_bodies: int
     """Replies without a fault beyond the first one to the same bytes: what a careful client does not pay for."""
+    refused: int = 0
+    """Requests turned away because of the `capacity`; they are no calls."""
+    cached_share_of_prompt: float = 0.0
+    """Of the characters of all prompts answered, those that repeat the start of an earlier prompt to the same model id, which
+    a provider's prompt cache could serve. 0 without `prefix_stats`."""
 
 
 @dataclass(slots=True)
@@ -48,13 +57,16 @@ class _Tally:
 
     drawn: Random
     peak_in_flight: int
+    gate: Gate
     answered: int = 0
+    refused: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
     by_model: Counter[str] = field(default_factory=Counter[str])
     bodies: Counter[bytes] = field(default_factory=Counter[bytes])
     requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    cache: PromptCache = field(default_factory=PromptCache)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +74,8 @@ class Endpoint:
     """An async context manager that serves on 127.0.0.1, and nowhere else, while it is open.
 
     A reply takes `latency_s` seconds, give or take the share `jitter` of it. Faults are drawn from `seed` in the order
-    in which requests arrive. `port` 0 takes any free one.
+    in which requests arrive. `port` 0 takes any free one. With `prefix_stats` it remembers prompts, and the usage that it
+    reports has the tokens that a provider's cache would have served.
     """
 
     responder: Responder = fill_in
@@ -73,6 +86,8 @@ class Endpoint:
     faults: Faults = Faults()  # noqa: RUF009  (frozen)
     seed: int = 0
     retry_after_s: float = 1.0
+    capacity: Capacity = Capacity()  # noqa: RUF009  (frozen)
+    prefix_stats: bool = False
     keep_requests: bool = False
     _in_flight: int = field(default=0, init=False)
     _tally: _Tally = field(init=False)
@@ -132,6 +147,8 @@ class Endpoint:
             tokens_out=tally.tokens_out,
             by_model=dict(tally.by_model),
             duplicate_bodies=tally.bodies.total() - len(tally.bodies),
+            refused=tally.refused,
+            cached_share_of_prompt=tally.cache.share,
         )
 
     @property
@@ -141,7 +158,7 @@ class Endpoint:
 
     def reset(self) -> None:
         """Forget the counts, and begin the seeded faults anew."""
-        self._tally = _Tally(Random(self.seed), self._in_flight)
+        self._tally = _Tally(Random(self.seed), self._in_flight, Gate(self.capacity, now=time.monotonic()))
 
     async def _serve(self, api: Api, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
@@ -150,6 +167,10 @@ class Endpoint:
             exchange = wire.exchange(api, raw, tally.by_model)
         except ValueError as problem:
             return wire.error(400, "invalid_request_error", str(problem))
+        if (wait_s := tally.gate.refused(time.monotonic())) is not None:
+            tally.refused += 1
+            after = {"Retry-After": f"{wait_s or self.retry_after_s:.3g}", **self._limits(api, tally)}
+            return wire.error(*STATUS["rate_limited"], "beyond the capacity", after)
         tally.by_model[exchange.model] += 1
         if self.keep_requests:
             tally.requests.append(exchange.body)
@@ -158,8 +179,9 @@ class Endpoint:
         self._in_flight += 1
         tally.peak_in_flight = max(tally.peak_in_flight, self._in_flight)
         try:
-            await asyncio.sleep(latency_s)
-            return await self._answer(request, raw, exchange, fault, tally)
+            async with tally.gate.place():
+                await asyncio.sleep(latency_s)
+                return await self._answer(request, raw, exchange, fault, tally)
         finally:
             self._in_flight -= 1
 
@@ -170,36 +192,51 @@ class Endpoint:
             tally.faults[fault] += 1
         if fault == "stall":
             await asyncio.Event().wait()
+        limits = self._limits(exchange.api, tally)
         if fault in STATUS:
             after = {"Retry-After": f"{self.retry_after_s:g}"} if fault == "rate_limited" else {}
-            return wire.error(*STATUS[fault], f"injected fault: {fault}", after)
+            return wire.error(*STATUS[fault], f"injected fault: {fault}", {**after, **limits})
         try:
             said = self.responder(exchange)
         except LookupError as problem:
             return wire.error(404, "not_found_error", str(problem))
         answered = degraded(Answered(said) if isinstance(said, str) else said, fault)
-        tokens_in = sum(len(message.content) for message in exchange.messages) // 4
-        tokens_out = len(answered.text) // 4
-        shape = wire.openai_reply if exchange.api == "openai" else wire.anthropic_reply
-        payload = json.dumps(shape(exchange, answered, tokens_in, tokens_out)).encode()
+        tokens = self._tokens(exchange, answered, tally)
+        payload = json.dumps(wire.altered(wire.reply(exchange, answered, tokens), fault, exchange.n)).encode()
         if fault == "drop":
             return await wire.half_of(payload, request)
+        if fault == "slow":
+            return await wire.endless(payload, request)
         if fault == "invalid_json":
             payload = payload[: len(payload) // 2]
         else:
             tally.answered += 1
-            tally.tokens_in += tokens_in
-            tally.tokens_out += tokens_out
+            tally.tokens_in += tokens.input
+            tally.tokens_out += tokens.output
         if fault is None:
             tally.bodies[blake2b(raw).digest()] += 1
-        return web.Response(body=payload, content_type="application/json")
+        return web.Response(body=payload, content_type="application/json", headers=limits)
+
+    def _tokens(self, exchange: Exchange, answered: Answered, tally: _Tally) -> wire.Tokens:
+        read = written = 0
+        if self.prefix_stats:
+            read = tally.cache.take(exchange.model, exchange.messages)
+            if exchange.api == "anthropic":
+                read, written = tally.cache.breakpoints(exchange.body)
+        whole = sum(len(message.content) for message in exchange.messages) // 4
+        # Roles count as characters of a prompt, and not as tokens of its text.
+        return wire.Tokens(whole, len(answered.text) // 4, min(read // 4, whole), written // 4)
+
+    def _limits(self, api: Api, tally: _Tally) -> dict[str, str]:
+        return tally.gate.told(api, datetime.now(UTC))
 
     async def _serve_models(self, _: web.Request) -> web.Response:
         models = [{"id": model, "object": "model", "type": "model"} for model in self._tally.by_model]
         return web.json_response({"object": "list", "data": models, "has_more": False})
 
     async def _serve_stats(self, _: web.Request) -> web.Response:
-        return web.json_response(asdict(self.counts))
+        # The processor's time is the whole process's: whoever measures a client asks whether the endpoint kept up.
+        return web.json_response({**asdict(self.counts), "cpu_s": time.process_time()})
 
     async def _serve_reset(self, _: web.Request) -> web.Response:
         self.reset()

@@ -33,6 +33,14 @@ class Faults:
     """200, and a body that is no JSON."""
     refusal: float = 0.0
     """As each API tells one: a message's `refusal`, or a `stop_reason`."""
+    wrong_types: float = 0.0
+    """Well-formed JSON with numbers, lists and null where strings should be, and words where numbers should."""
+    huge: float = 0.0
+    """A reply that could be read, but for ten megabytes of words before it."""
+    unknown_finish: float = 0.0
+    """The whole reply, and a reason for its end that nobody knows."""
+    slow: float = 0.0
+    """The body comes a byte at a time and never ends: no single wait is long."""
 
     def __post_init__(self) -> None:
         rates = {kind: getattr(self, kind) for kind in KINDS}
@@ -76,19 +84,25 @@ STATUS = {
     "overloaded": (529, "overloaded_error"),
 }
 _KIND_OF_STATUS = {str(status): kind for kind, (status, _) in STATUS.items()}
-_GARBAGE = " \x00\x07\ufffd\u202e\ud800 {NaN -1e999 "
+HUGE = 10_000_000
+"""Characters that `huge` puts before a reply."""
+
+GARBAGE = " \x00\x07\ufffd\u202e\ud800 {NaN -1e999 "
+"""Control and direction characters, half of a pair, and numbers that are none."""
 
 
 def degraded(answered: Answered, fault: str | None) -> Answered:
     """What a fault leaves of a reply's content."""
     match fault:
         case "garbage":
-            return Answered(_GARBAGE + re.sub(r">[^<]*</", ">NaN</", answered.text) + _GARBAGE)
+            return Answered(GARBAGE + re.sub(r">[^<]*</", ">NaN</", answered.text) + GARBAGE)
         case "empty":
             return Answered("")
         case "truncate":
             return Answered(answered.text[: len(answered.text) // 2], "length")
         case "refusal":
             return Answered("I can't help with that.", "refusal")
+        case "huge":
+            return Answered("words " * (HUGE // 6 + 1) + answered.text, answered.finish)
         case _:
             return answered

@@ -41,7 +41,18 @@ Responder = Callable[[Exchange], str | Answered]
 def fill_in(exchange: Exchange) -> str:
     """A speech of words, then every tag that the latest instruction names, filled in: percentages of 50 to 95, sides or
     what else is offered, sentences. The model id and the messages decide all of it, so a resumed run equals a calm one."""
-    drawn = Random(repr((exchange.model, exchange.messages)))
+    return _filled_in(exchange, Random(repr((exchange.model, exchange.messages))))
+
+
+def seeded(exchange: Exchange) -> str:
+    """As `fill_in`, decided by the model id and the speeches in the prompt that were made here, each of which bears a mark.
+    A reply that is asked for again, and told why, is the same one: a run among faults equals a calm one."""
+    heard = sorted({mark for message in exchange.messages for mark in _MARK.findall(message.content)})
+    drawn = Random(repr((exchange.model, heard)))
+    return f"[{drawn.getrandbits(48):012x}] {_filled_in(exchange, drawn)}"
+
+
+def _filled_in(exchange: Exchange, drawn: Random) -> str:
     prompt = _latest_instruction(exchange.messages)
     speech = " ".join(_sentence(drawn) for _ in range(6))
     tags = dict.fromkeys(_TAG.findall(prompt))
@@ -66,6 +77,7 @@ def replies(texts: Mapping[str, str | Sequence[str]] | Sequence[str]) -> Respond
     return respond
 
 
+_MARK = re.compile(r"\[([0-9a-f]{12})\]")
 _TAG = re.compile(r"<([a-z]\w*)>")
 _OPTIONS = re.compile(r"([`\"']?)([\w-]+)[`\"']?(?:,?\s+or\s+|\s*\|\s*)[`\"']?([\w-]+)")
 _SIDES = ("proposition", "opposition")

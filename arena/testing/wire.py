@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 from aiohttp import web
@@ -32,7 +35,25 @@ def _plain(content: str | Sequence[Mapping[str, Any]] | None) -> str:
     return "".join(block.get("text", "") for block in content or ())
 
 
-def openai_reply(exchange: Exchange, answered: Answered, tokens_in: int, tokens_out: int) -> Mapping[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The usage that a reply reports."""
+
+    input: int
+    """The whole prompt."""
+    output: int
+    cached: int = 0
+    """Of the prompt: read from a cache."""
+    written: int = 0
+    """Of the prompt: written to one."""
+
+
+def reply(exchange: Exchange, answered: Answered, tokens: Tokens) -> dict[str, Any]:
+    """A reply as the API of the request gives it."""
+    return (_openai_reply if exchange.api == "openai" else _anthropic_reply)(exchange, answered, tokens)
+
+
+def _openai_reply(exchange: Exchange, answered: Answered, tokens: Tokens) -> dict[str, Any]:
     said = {"content": None, "refusal": answered.text} if answered.finish == "refusal" else {"content": answered.text}
     finish = "length" if answered.finish == "length" else "stop"
     return {
@@ -42,15 +63,15 @@ def openai_reply(exchange: Exchange, answered: Answered, tokens_in: int, tokens_
         "model": exchange.model,
         "choices": [{"index": 0, "message": {"role": "assistant", **said}, "finish_reason": finish}],
         "usage": {
-            "prompt_tokens": tokens_in,
-            "completion_tokens": tokens_out,
-            "total_tokens": tokens_in + tokens_out,
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "prompt_tokens": tokens.input,
+            "completion_tokens": tokens.output,
+            "total_tokens": tokens.input + tokens.output,
+            "prompt_tokens_details": {"cached_tokens": tokens.cached},
         },
     }
 
 
-def anthropic_reply(exchange: Exchange, answered: Answered, tokens_in: int, tokens_out: int) -> Mapping[str, Any]:
+def _anthropic_reply(exchange: Exchange, answered: Answered, tokens: Tokens) -> dict[str, Any]:
     silent = answered.finish == "refusal" or not answered.text
     return {
         "id": f"msg_{exchange.n}",
@@ -60,8 +81,36 @@ def anthropic_reply(exchange: Exchange, answered: Answered, tokens_in: int, toke
         "content": [] if silent else [{"type": "text", "text": answered.text}],
         "stop_reason": {"stop": "end_turn", "length": "max_tokens", "refusal": "refusal"}[answered.finish],
         "stop_sequence": None,
-        "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out, "cache_read_input_tokens": 0},
+        "usage": {
+            "input_tokens": tokens.input - tokens.cached - tokens.written,
+            "output_tokens": tokens.output,
+            "cache_read_input_tokens": tokens.cached,
+            "cache_creation_input_tokens": tokens.written,
+        },
     }
+
+
+UNKNOWN_FINISH = "eclipse"
+"""A reason for a reply's end that no API knows."""
+
+
+def altered(reply: dict[str, Any], fault: str | None, n: int) -> dict[str, Any]:
+    """A reply after a fault that no content tells: `unknown_finish`, or `wrong_types`, whose kinds follow each other."""
+    choices: list[dict[str, Any]] = reply.get("choices", [])
+    if fault == "unknown_finish":
+        for ending, name in [(each, "finish_reason") for each in choices] or [(reply, "stop_reason")]:
+            ending[name] = UNKNOWN_FINISH
+    if fault == "wrong_types":
+        odd = _ODD[n % len(_ODD)]
+        for choice in choices:
+            choice |= {"message": {"role": odd, "content": odd, "refusal": odd}, "finish_reason": odd}
+        if not choices:
+            reply |= {"content": [{"type": "text", "text": odd}, odd], "stop_reason": odd}
+        reply |= {"id": odd, "model": odd, "usage": dict.fromkeys(reply["usage"], "many")}
+    return reply
+
+
+_ODD: tuple[Any, ...] = (17, [1, "two"], None, {"text": 3}, True)
 
 
 def error(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -69,6 +118,16 @@ def error(status: int, kind: str, message: str, headers: Mapping[str, str] | Non
     return web.json_response(
         {"type": "error", "error": {"type": kind, "message": message}}, status=status, headers=headers
     )
+
+
+async def endless(payload: bytes, request: web.Request, pause_s: float = 0.05) -> web.StreamResponse:
+    """Send the payload a byte at a time, and blanks after it, until nobody listens."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    for byte in chain(payload, repeat(ord(" "))):
+        await response.write(bytes([byte]))
+        await asyncio.sleep(pause_s)
+    return response
 
 
 async def half_of(payload: bytes, request: web.Request) -> web.StreamResponse:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import pickle
 import sys
+import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, cast
@@ -16,12 +17,14 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from agents.models import errors
+from agents.models import errors, rates, transport
 from agents.models.anthropic import AnthropicModel
 from agents.models.errors import ModelError, Transient
 from agents.models.litellm import LiteLLMModel
 from agents.models.openai import OpenAIModel
-from arena.types import Completion, Message, Occasion, Request, Sampling, Usage
+from agents.models.registry import Models
+from arena.settings import OpenAIProvider
+from arena.types import Completion, Message, Model, Occasion, Rate, Rates, Request, Sampling, Usage
 
 KEY = "sk-test-0123456789"
 
@@ -478,6 +481,11 @@ def test_anthropic_usage_counts_the_whole_prompt(usage: object, expected: Usage)
         (425, "early", "overloaded"),
         (429, "slow down", "rate_limited"),
         (500, "oops", "overloaded"),
+        (502, "bad gateway", "connection"),
+        (504, "gateway timeout", "timeout"),
+        (520, "unknown error", "connection"),
+        (524, "a timeout occurred", "timeout"),
+        (527, "railgun error", "connection"),
         (503, "busy", "overloaded"),
         (529, "busy", "overloaded"),
     ],
@@ -485,7 +493,9 @@ def test_anthropic_usage_counts_the_whole_prompt(usage: object, expected: Usage)
 def test_a_status_and_its_words_name_the_failure(open_model: Open, status: int, words: str, kind: str) -> None:
     error = failed(open_model, says({"type": "error", "error": {"message": words}}, status))
     assert (error.kind, words in error.message) == (kind, True)
-    assert isinstance(error, Transient) == (kind in ("timeout", "overloaded", "rate_limited"))
+    assert isinstance(error, Transient) == (kind in ("timeout", "overloaded", "rate_limited", "connection"))
+    assert error.may_have_cost == (kind in ("timeout", "connection"))
+    assert error.status == status
 
 
 @PROVIDERS
@@ -569,7 +579,7 @@ def test_what_is_no_reply_is_a_failure(open_model: Open, answer: Answer, options
 
 def test_a_choice_can_carry_the_error() -> None:
     reply = chat("Half a")
-    reply["choices"][0]["error"] = {"message": "busy", "code": 502}
+    reply["choices"][0]["error"] = {"message": "busy", "code": 503}
     assert failed(openai_model, says(reply)).kind == "overloaded"
 
 
@@ -629,6 +639,150 @@ def test_a_message_is_one_short_line_without_keys(open_model: Open) -> None:
 def test_an_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(errors.RateLimited("slow down", retry_after_s=3)))
     assert (type(error), error.message, error.retry_after_s) == (errors.RateLimited, "slow down", 3)
+
+
+# ------------------------------------------------------------------ replies that are too large
+
+
+HUGE = b" " * (transport.LARGEST + 1)
+
+
+async def huge_in_pieces(request: web.Request) -> web.StreamResponse:
+    """Never ends by itself."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b" " * 2**16)
+
+
+def packed(body: bytes, level: int = 9) -> Answer:
+    return says(zlib.compress(body, level), headers={"Content-Encoding": "deflate"})
+
+
+@PROVIDERS
+@pytest.mark.parametrize(
+    "answer",
+    [says(HUGE), huge_in_pieces, packed(HUGE), packed(bytes(transport.LARGEST_PACKED), 0)],
+    ids=["announced", "in pieces", "compressed well", "compressed badly"],
+)
+def test_a_reply_that_is_too_large_is_not_taken(open_model: Open, answer: Answer) -> None:
+    error = failed(open_model, answer)
+    assert (error.kind, error.may_have_cost, isinstance(error, Transient)) == ("oversized", True, False)
+
+
+@PROVIDERS
+def test_an_error_that_is_too_large_is_still_that_error(open_model: Open) -> None:
+    assert failed(open_model, says(HUGE, 503)).kind == "overloaded"
+
+
+@PROVIDERS
+def test_a_reply_may_be_compressed(open_model: Open) -> None:
+    reply = {**chat("Hi" * 5000), **message("Hi" * 5000)}
+    result, _ = exchange(open_model, packed(json.dumps(reply).encode()))
+    assert isinstance(result, Completion)
+    assert result.text == "Hi" * 5000
+
+
+# ------------------------------------------------------------------ what headers say of limits
+
+
+OPENAI_RATES = {
+    "x-ratelimit-limit-requests": "500",
+    "x-ratelimit-remaining-requests": "499",
+    "x-ratelimit-reset-requests": "120ms",
+    "x-ratelimit-limit-tokens": "30000",
+    "x-ratelimit-remaining-tokens": "24000",
+    "x-ratelimit-reset-tokens": "6m0s",
+}
+ANTHROPIC_RATES = {
+    "Date": "Thu, 21 Aug 2025 12:40:50 GMT",
+    "anthropic-ratelimit-requests-limit": "1000",
+    "anthropic-ratelimit-requests-remaining": "999",
+    "anthropic-ratelimit-requests-reset": "2025-08-21T12:40:49Z",
+    "anthropic-ratelimit-input-tokens-limit": "80000",
+    "anthropic-ratelimit-input-tokens-remaining": "75000",
+    "anthropic-ratelimit-input-tokens-reset": "2025-08-21T12:40:54Z",
+    "anthropic-ratelimit-output-tokens-limit": "16000",
+    "anthropic-ratelimit-output-tokens-remaining": "0",
+    "anthropic-ratelimit-output-tokens-reset": "2025-08-21T12:41:50Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (OPENAI_RATES, Rates(requests=Rate(500, 499, 0.12), tokens=Rate(30000, 24000, 360))),
+        (
+            ANTHROPIC_RATES,
+            Rates(requests=Rate(1000, 999, 0), input_tokens=Rate(80000, 75000, 4), output_tokens=Rate(16000, 0, 60)),
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 429])
+@PROVIDERS
+def test_what_headers_say_of_limits_is_handed_on(
+    open_model: Open, headers: dict[str, str], expected: Rates, status: int
+) -> None:
+    result, _ = exchange(open_model, says({**chat(), **message()}, status, headers))
+    assert isinstance(result, Completion if status == 200 else errors.RateLimited)
+    assert result.rates == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("6m0s", 360), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("1d", 86400), ("7", 7), ("-1s", None),
+     ("1e99", 1e99), ("nan", None), ("inf", None), ("-5", None), ("soon", None), ("", None), ("1s later", None)],
+)  # fmt: skip
+def test_durations(text: str, seconds: float | None) -> None:
+    assert rates.duration(text) == seconds
+
+
+@pytest.mark.parametrize("odd", ["", "-1", "0", "nan", "inf", "lots", "\ufffd"])
+def test_an_odd_limit_is_none(odd: str) -> None:
+    assert rates.read({**OPENAI_RATES, "x-ratelimit-limit-requests": odd}) == Rates(tokens=Rate(30000, 24000, 360))
+
+
+@pytest.mark.parametrize("odd", ["", "tomorrow", "2025-08-21T12:40:54", "9999-99-99T00:00:00Z"])
+def test_a_reset_that_cannot_be_read_is_what_a_minute_would_give(odd: str) -> None:
+    found = rates.read({**ANTHROPIC_RATES, "anthropic-ratelimit-input-tokens-reset": odd})
+    assert found is not None
+    assert found.input_tokens == Rate(80000, 75000, 3.75)
+
+
+# ------------------------------------------------------------------ opened by name
+
+
+def test_openrouter_is_told_what_a_model_may_cost() -> None:
+    options: Json = {"dialect": "openrouter", "ceilings": {"house/org/model:tag": {"input": 0.5, "output": 2}}}
+    assert sent(openai_model, ask(), **options)["provider"] == {"max_price": {"prompt": 0.5, "completion": 2}}
+    assert "provider" not in sent(openai_model, ask(model="house/other"), **options)
+
+
+def test_only_openrouter_is_told_what_a_model_may_cost() -> None:
+    async def bodies(dialect: str) -> list[Json]:
+        async with serving(says(chat())) as endpoint:
+            provider = {"api": "openai", "key_env": None, "dialect": dialect}
+            settings = OpenAIProvider.model_validate({**provider, "base_url": endpoint.url}).model_dump()
+            models = Models({"house": settings}, 10, ceilings={"house/org/model:tag": {"input": 0.5, "output": 2}})
+            await models.model("house/org/model:tag").complete(ask())
+            await models.close()
+            return endpoint.bodies
+
+    assert "provider" in asyncio.run(bodies("openrouter"))[0]
+    assert "provider" not in asyncio.run(bodies("openai"))[0]
+
+
+def test_what_is_opened_can_be_wrapped() -> None:
+    class Wrapped:
+        def __init__(self, inner: Model):
+            self.inner = inner
+
+        async def complete(self, request: Request) -> Completion:
+            return replace(await self.inner.complete(request), text="wrapped")
+
+    models = Models({"scripted": {"api": "scripted", "scripts": {"a": ["Hi"]}}}, 10, wrap=Wrapped)
+    assert isinstance(models.model("scripted/a"), Wrapped)
+    assert models.model("scripted/a") is models.model("scripted/b")
 
 
 # ------------------------------------------------------------------ litellm

@@ -1,0 +1,300 @@
+"""A run among faults, killed again and again, ends as a calm one: python benchmarks/chaos.py [--runner ray] [--tools DIR]
+
+Seeded speakers and judges debate twice: calmly, and with faults of all kinds, SIGKILLs at seeded counts of answered calls
+and a budget that is raised when it is spent. Then the tables are compared row by row, and what was paid for twice is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from arena import frames
+from arena.commands import BUDGET
+
+ARENA = str(Path(sys.executable).with_name("arena"))
+CALLS = 6 + 3
+"""Of a debate: three speeches a side, three judges."""
+
+COMMON = "500=0.01,503=0.01,529=0.01,stall=0.01,garbage=0.02,empty=0.01,truncate=0.02"
+OURS = f"{COMMON},429=0.02,drop=0.02,invalid_json=0.005,wrong_types=0.005,unknown_finish=0.005,slow=0.005"
+THEIRS = f"{COMMON},429=0.03,drop=0.03"
+"""15 % of all requests; of the kinds that only our own endpoint deals, `huge` is left to tests."""
+
+COMPARED = {
+    "matches": frames.COLUMNS["matches"].keys() - {"started_at", "ended_at"},
+    "seats": frames.COLUMNS["seats"].keys(),
+    "utterances": frames.COLUMNS["utterances"].keys(),
+    "confidences": frames.COLUMNS["confidences"].keys(),
+    "verdicts": frames.COLUMNS["verdicts"].keys(),
+    # What was asked again was asked with a reason, so the rest depends on how often that was.
+    "calls": ("match_id", "step", "slot", "call", "seat", "model", "provider_model", "output_tokens"),
+}
+"""What must be the same, a value read at the second attempt counting as read."""
+
+
+@dataclass(slots=True)
+class Shaken:
+    """What was seen of a run that was killed."""
+
+    kills: dict[str, int] = field(default_factory=dict[str, int])
+    in_flight: int = 0
+    """Calls in flight at the endpoint, summed over the kills; what was on its way back is not among them."""
+    budgets: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Each bound on calls that was reached, and the calls that the endpoint had answered by then."""
+    without_reply: int = 0
+    """Intents to which no reply was recorded, listed in the table of calls."""
+    duplicates: int = 0
+    """Calls that the endpoint answered more than once."""
+    answered: int = 0
+    faults: dict[str, int] = field(default_factory=dict[str, int])
+    wrong: list[str] = field(default_factory=list[str])
+
+
+def main() -> None:
+    grammar = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = grammar.add_argument
+    add("--debates", type=int, default=1000)
+    add("--kills", type=int, default=20)
+    add("--runner", choices=["local", "ray"], default="local", help="with ray, workers and one raylet are killed too")
+    add("--tools", type=Path, metavar="DIR", help="holds llm_endpoint.py and replay_matches.py to use instead of ours")
+    add("--at-once", type=int, default=64)
+    add("--latency", type=float, default=0.05)
+    add("--timeout", type=float, default=2.0, help="seconds after which a call that is stalled is tried again")
+    add("--seed", type=int, default=0)
+    add("--override", action="append", default=[])
+    chosen = grammar.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder)
+        matches = listed(chosen, runs)
+        started = time.monotonic()
+        with endpoint(chosen, "--latency", "0") as url:
+            calm(chosen, runs, matches, url)
+        calm_s = time.monotonic() - started
+        options = (
+            "--latency",
+            str(chosen.latency),
+            "--fault",
+            THEIRS if chosen.tools else OURS,
+            "--retry-after",
+            "0.2",
+        )
+        with endpoint(chosen, *options, "--seed", str(chosen.seed)) as url:
+            seen = shaken(chosen, runs, matches, url)
+        seen.wrong += [*differences(runs / "calm", runs / "shaken"), *unsound(runs / "shaken", seen)]
+    print(json.dumps({**asdict(seen), "calm_s": calm_s, "shaken_s": time.monotonic() - started - calm_s}, indent=2))
+    raise SystemExit(bool(seen.wrong))
+
+
+# ------------------------------------------------------------------ playing
+
+
+def listed(chosen: argparse.Namespace, folder: Path) -> Path:
+    """The list of matches: as many debates of speakers who are nobody else's."""
+    path = folder / "matches.csv"
+    if chosen.tools:
+        command = [sys.executable, str(chosen.tools / "replay_matches.py"), "--seeded", str(chosen.debates)]
+        path.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return path
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["match", "topic", "proposition", "opposition"])
+        for n in range(chosen.debates):
+            sides = (f"openai/seeded/{n}/{side}" for side in ("proposition", "opposition"))
+            rows.writerow([f"debate-{n}", f"This house supports proposal {n % 50}.", *sides])
+    return path
+
+
+def new(chosen: argparse.Namespace, runs: Path, matches: Path, name: str) -> list[str]:
+    """The command that begins a run."""
+    judges = ", ".join(f"judge_{n}: {{model: openai/seeded-judge/{n}}}" for n in range(3))
+    return [
+        *(ARENA, "run", "--quiet", f"runs={runs}", f"name={name}", "schedule=explicit", f"matches={matches}"),
+        *("agents=none", "judge=panel", f"+judge.judges={{{judges}}}", "judge.orders=as_spoken"),
+        "game.params.tags={private_confidence: bet_amount, reasoning: bet_logic_private}",
+        "judge.tags={choice: winnerName, probability: confidence}",
+        *(
+            "attempts=8",
+            f"limits.concurrency={chosen.at_once}",
+            "limits.tries=12",
+            f"limits.timeout_s={chosen.timeout}",
+        ),
+        *([] if chosen.runner == "local" else [f"runner={chosen.runner}"]),
+        *chosen.override,
+    ]
+
+
+def surroundings(url: str) -> dict[str, str]:
+    return {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
+
+
+def calm(chosen: argparse.Namespace, runs: Path, matches: Path, url: str) -> None:
+    """Play without disturbance, in this machine's one process."""
+    local = argparse.Namespace(**{**vars(chosen), "runner": "local"})
+    command = new(local, runs, matches, "calm")
+    done = subprocess.run(command, env=surroundings(url), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"the calm run ended with {done.returncode}:\n{done.stderr[-2000:]}")
+
+
+def shaken(chosen: argparse.Namespace, runs: Path, matches: Path, url: str) -> Shaken:
+    """Play among faults, kill at each count, go on until the run says that it is finished."""
+    run, seen, drawn = runs / "shaken", Shaken(), random.Random(chosen.seed)
+    expected = chosen.debates * CALLS
+    owed = plan(chosen, drawn, expected)
+    bounds = [round(expected * 0.5), round(expected * 0.8), 10 * expected]
+    command = [*new(chosen, runs, matches, "shaken"), f"budget.calls={bounds[0]}"]
+    said = runs / "said.txt"
+    while True:
+        before, lost = stats(url)["answered"], False
+        with said.open("w") as out:
+            process = subprocess.Popen(command, env=surroundings(url), stdout=out, stderr=out)
+        while process.poll() is None:
+            known = stats(url)
+            # Killed before it has done anything, a process proves nothing.
+            if owed and known["answered"] >= owed[0][0] and known["answered"] > before:
+                _, victim = owed.pop(0)
+                if kill(victim, process, drawn):
+                    seen.kills[victim] = seen.kills.get(victim, 0) + 1
+                    seen.in_flight += known["in_flight"]
+                    lost = True
+            time.sleep(0.02)
+        code, bound = process.returncode, bounds[0]
+        answered = stats(url)["answered"]
+        if code == BUDGET and len(bounds) > 1:
+            seen.budgets.append((bound, answered))
+            bounds.pop(0)
+        elif code == 0:
+            break
+        elif not lost:
+            raise SystemExit(f"the run ended with {code}:\n{said.read_text()[-3000:]}")
+        command = [ARENA, "resume", "--quiet", str(run), f"budget.calls={bounds[0]}"]
+    known = stats(url)
+    seen.answered, seen.faults = known["answered"], known["faults"]
+    seen.duplicates = known.get("duplicate_calls", known["duplicate_bodies"])
+    if owed:
+        seen.wrong.append(f"the run ended before {len(owed)} of the kills")
+    return seen
+
+
+def plan(chosen: argparse.Namespace, drawn: random.Random, expected: int) -> list[tuple[int, str]]:
+    """When to kill, in calls answered, and whom: of a cluster mostly workers, and once the raylet."""
+    counts = sorted(drawn.sample(range(2, expected - CALLS), chosen.kills))
+    if chosen.runner == "local":
+        return [(count, "driver") for count in counts]
+    victims = [drawn.choice(["driver", "worker", "worker"]) for _ in counts]
+    victims[len(victims) // 2] = "raylet"
+    return list(zip(counts, victims, strict=True))
+
+
+def kill(victim: str, process: subprocess.Popen[bytes], drawn: random.Random) -> bool:
+    """SIGKILL the driver, or one of the processes that it has started. False where there is none of that kind."""
+    if victim == "driver":
+        process.kill()
+        process.wait()
+        return True
+    began = "ray::" if victim == "worker" else "raylet"
+    names = ((pid, Path(words[0]).name if victim == "raylet" else words[0]) for pid, words in descendants(process.pid))
+    found = sorted(pid for pid, name in names if name.startswith(began) and "IDLE" not in name)
+    if found:
+        with suppress(ProcessLookupError):
+            os.kill(drawn.choice(found), signal.SIGKILL)
+    return bool(found)
+
+
+def descendants(pid: int) -> list[tuple[int, list[str]]]:
+    """The processes below one and their command lines, as far as /proc tells them."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found: list[tuple[int, list[str]]] = []
+    below = list(children.get(pid, []))
+    while below:
+        child = below.pop()
+        below += children.get(child, [])
+        with suppress(OSError):
+            found.append((child, Path(f"/proc/{child}/cmdline").read_text().split("\0")))
+    return found
+
+
+# ------------------------------------------------------------------ what must hold
+
+
+def differences(calm: Path, shaken: Path) -> list[str]:
+    """Where the tables of the two runs are not the same, row by row."""
+    found: list[str] = []
+    for name in COMPARED:
+        try:
+            pd.testing.assert_frame_equal(comparable(calm, name), comparable(shaken, name))
+        except AssertionError as problem:
+            found.append(f"{name}: {problem}")
+    return found
+
+
+def comparable(run: Path, name: str) -> pd.DataFrame:
+    table = frames.read_table(run / "tables", name)
+    if name == "calls":
+        last = ["match_id", "step", "slot", "call"]
+        table = table[table["status"] == "ok"].sort_values([*last, "attempt"]).drop_duplicates(last, keep="last")
+    kept = table[[column for column in frames.COLUMNS[name] if column in COMPARED[name]]]
+    if "status" in kept:
+        kept = kept.assign(status=kept["status"].replace({"repaired": "ok"}))
+    return kept.reset_index(drop=True)
+
+
+def unsound(run: Path, seen: Shaken) -> list[str]:
+    """What else does not hold of a run that was killed; notes the intents without a reply."""
+    calls = frames.read_table(run / "tables", "calls")
+    seen.without_reply = int((calls["status"] == "in_flight").sum())
+    found = [f"the budget of {bound} calls was passed: {calls}" for bound, calls in seen.budgets if calls > bound]
+    if not seen.budgets:
+        found.append("no budget was reached")
+    if seen.duplicates > seen.without_reply:
+        found.append(f"{seen.duplicates} calls were answered twice, but {seen.without_reply} intents have no reply")
+    checked = subprocess.run([ARENA, "log", "verify", str(run), "--json"], capture_output=True, text=True, check=False)
+    if checked.returncode:
+        found.append(f"arena log verify: {checked.stdout[-2000:]}{checked.stderr[-2000:]}")
+    return found
+
+
+# ------------------------------------------------------------------ the endpoint
+
+
+@contextmanager
+def endpoint(chosen: argparse.Namespace, *options: str) -> Generator[str]:
+    """An endpoint in a process of its own while the context lasts."""
+    ours = [sys.executable, "-m", "arena.testing", "--seeded"]
+    script: Sequence[str] = [sys.executable, str(chosen.tools / "llm_endpoint.py")] if chosen.tools else ours
+    command = [*script, "--port", "0", "--life", "7200", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+def stats(url: str) -> Any:
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats", timeout=60) as reply:
+        return json.load(reply)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Budgets: whatever the calls come to, and however many are under way, no bound is broken."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agents.budget import Budget, Need
+from arena.history import Spent
+from arena.types import BudgetRules, CallKey, Caps, Errand, Most
+
+MODELS, ROLES = ("test/a", "test/b"), ("debater", "judge")
+
+
+def errand(match: str, number: int, model: str, role: str, most: Spent) -> Errand:
+    return Errand(match, CallKey(number, 0, 0, 0), "seat", role, model, "digest", Most(most.usd, most.tokens))
+
+
+amounts = st.builds(Spent, st.floats(0, 2), st.integers(0, 2000), st.just(1))
+caps = st.builds(Caps, st.none() | st.floats(0, 10), st.none() | st.integers(0, 10_000), st.none() | st.integers(0, 12))
+rules = st.builds(
+    BudgetRules,
+    caps,
+    st.dictionaries(st.sampled_from(MODELS), caps),
+    st.dictionaries(st.sampled_from(ROLES), caps),
+)
+
+
+class Spending(RuleBasedStateMachine):
+    """Calls leave and are answered in any order; every sum is kept a second time, by hand."""
+
+    @initialize(rules=rules)
+    def begin(self, rules: BudgetRules) -> None:
+        self.rules, self.budget = rules, Budget(rules)
+        self.under_way: list[Errand] = []
+        self.paid: list[tuple[str, str, Spent]] = []
+        self.number = 0
+
+    @rule(model=st.sampled_from(MODELS), role=st.sampled_from(ROLES), most=amounts)
+    def leave(self, model: str, role: str, most: Spent) -> None:
+        self.number += 1
+        wanted = errand("m", self.number, model, role, most)
+        if self.budget.hold(wanted):
+            self.under_way.append(wanted)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 100), share=st.floats(0, 1))
+    def come_back(self, which: int, share: float) -> None:
+        errand = self.under_way.pop(which % len(self.under_way))
+        most = errand.most
+        came_to = Spent((most.usd or 0) * share, int((most.tokens or 0) * share), 1)
+        self.budget.settle(errand, came_to)
+        self.paid.append((errand.model, errand.role, came_to))
+
+    @invariant()
+    def no_bound_is_broken_even_if_everything_comes_to_its_most(self) -> None:
+        for name, bound in [("run", self.rules.run), *self.rules.models.items(), *self.rules.roles.items()]:
+            mosts = [(e.model, e.role, Spent(e.most.usd or 0, e.most.tokens or 0, 1)) for e in self.under_way]
+            here = [amount for model, role, amount in self.paid + mosts if name in ("run", model, role)]
+            assert bound.usd is None or sum(amount.usd for amount in here) <= bound.usd + 1e-9
+            assert bound.tokens is None or sum(amount.tokens for amount in here) <= bound.tokens
+            assert bound.calls is None or len(here) <= bound.calls
+
+
+TestSpending = Spending.TestCase
+
+
+def test_what_came_to_less_makes_room_for_more() -> None:
+    budget = Budget(BudgetRules(Caps(usd=1.0)))
+    first, second = (errand("m", n, "test/a", "debater", Spent(0.9, 0, 1)) for n in range(2))
+    assert budget.hold(first)
+    assert not budget.hold(second)
+    assert budget.spent_out(second) is None  # something may yet be given back
+    budget.settle(first, Spent(0.1, 0, 1))
+    assert budget.hold(second)
+
+
+def test_it_is_known_when_nothing_will_be_given_back() -> None:
+    budget = Budget(BudgetRules(models={"test/a": Caps(tokens=100)}))
+    budget.begin({("test/a", "judge"): Spent(0.0, 60, 1)})
+    wanted = errand("m", 1, "test/a", "debater", Spent(0, 50, 1))
+    scope = budget.spent_out(wanted)
+    assert scope is not None
+    assert str(scope) == "test/a: 60 tokens of 100 tokens spent"
+    assert budget.spent_out(errand("m", 2, "test/b", "debater", Spent(0, 500, 1))) is None
+
+
+def test_matches_are_begun_only_with_what_they_need_beside_what_is_set_aside_for_others() -> None:
+    budget = Budget(BudgetRules(Caps(usd=10.0)))
+    one, other = Need(Spent(2.0, 0, 4), Spent(0.5, 0, 1)), Need(Spent(0.5, 0, 2), Spent(1.5, 0, 1))
+    needs = {("test/a", "debater"): one, ("test/b", "judge"): other}  # 2.5 is thought, 4.0 makes room for the dearest
+    assert budget.admit(["1", "1m"], needs) is None
+    assert budget.admit(["2", "2m"], needs) is None
+    assert budget.admit(["3", "3m"], needs) is not None  # 8 of 10 are set aside
+    drawn = errand("1", 0, "test/a", "debater", Spent(3.5, 0, 1))
+    assert budget.hold(drawn)
+    assert budget.admit(["3", "3m"], needs) is not None  # what is drawn is not set aside a second time
+    budget.settle(drawn, Spent(1.0, 0, 1))
+    budget.end("1")
+    assert budget.admit(["3", "3m"], needs) is not None  # its mirror is still to come
+    budget.end("1m")
+    assert budget.admit(["3", "3m"], needs) is None  # 1 spent, 4 set aside, 4 needed
+    assert budget.admit(["4", "4m"], needs, begun=True) is None
+
+
+@given(
+    rules=rules, calls=st.lists(st.tuples(st.sampled_from(MODELS), st.sampled_from(ROLES), amounts, st.floats(0, 1)))
+)
+def test_matches_that_were_begun_can_be_played_out(
+    rules: BudgetRules, calls: list[tuple[str, str, Spent, float]]
+) -> None:
+    """Where they come to what was thought, every one of their calls finds room, the last one too."""
+    budget, needs = Budget(rules), dict[tuple[str, str], Need]()
+    came_to = [Spent(most.usd * share, int(most.tokens * share), 1) for _, _, most, share in calls]
+    for (model, role, most, _), spent in zip(calls, came_to, strict=True):
+        need = Need(spent, most)
+        needs[model, role] = needs[model, role] + need if (model, role) in needs else need
+    if budget.admit(["m"], needs) is None:
+        for number, ((model, role, most, _), spent) in enumerate(zip(calls, came_to, strict=True)):
+            wanted = errand("m", number, model, role, Spent(most.usd * 0.999999, most.tokens, 1))
+            assert budget.hold(wanted)
+            budget.settle(wanted, spent)
