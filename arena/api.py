@@ -8,18 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from agents.models.errors import ModelError
 from agents.models.registry import Models
-from arena import config, driver, frames, reread, run
+from arena import config, driver, run
 from arena.match import Setting
-from arena.stats.beliefs import NEEDED
-from arena.stats.record import Convention
 from arena.types import Experiment
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from arena.rate import Standings
+    from arena.stats.record import Convention
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,10 @@ def load(*runs: str | Path) -> Tables:
     """Read the tables of runs. Raises `FileNotFoundError` where a directory is no run or has no tables yet."""
     if not runs:
         raise TypeError("arena.load needs a run directory at least")
+    import pandas as pd
+
+    from arena import frames
+
     loaded = [(Path(folder), frames.read(Path(folder) / "tables")) for folder in runs]
     if len(loaded) == 1:
         return Tables(**loaded[0][1])
@@ -58,7 +61,11 @@ def statistics(*runs: str | Path, convention: Convention = "default", **how: Any
 
     `how` is what `arena.stats.ours.records` takes: `thresholds`, `noise`, `seed`. Raises `FileNotFoundError`.
     """
+    import pandas as pd
+
+    from arena import frames
     from arena.stats import ours, published
+    from arena.stats.beliefs import NEEDED
 
     tables = frames.together([Path(folder) for folder in runs], NEEDED)
     found = ours.records(tables, **how) if convention == "default" else published.records(tables)
@@ -90,7 +97,6 @@ async def play(
     target = Path(folder) if folder is not None else runs / name
     if (target / "experiment.yaml").exists():
         opened = open_run(target)
-        run.check(opened, sections, opened.read())
     else:
         opened = run.begin(target, experiment, sections, config.files(experiment.resolved))
     models = models or driver.known(opened.setting)
@@ -100,6 +106,8 @@ async def play(
         run.finish(opened, problem.kind)
         raise
     run.finish(opened, stopped_by)
+    from arena import frames, reread
+
     reread.hand_over(opened, frames.together([target], {"matches": ["status"]}))
     return target
 

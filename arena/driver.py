@@ -19,7 +19,7 @@ from arena.local import Crew, Local
 from arena.match import Setting
 from arena.progress import Progress, shown
 from arena.rehearsal import Foresight
-from arena.run import Run
+from arena.run import Run, check
 from arena.types import MatchSpec
 
 
@@ -52,12 +52,13 @@ async def play(
     """Play what is unfinished in a run. Returns what it was stopped by: `finished`, `interrupted`, `budget`, or the rule that
     stopped the tournament.
 
-    Raises the provider's `Authentication` when it would not have us, `LedgerError`, and `Diverged`; calls under way are
+    Raises the provider's `Authentication` when it would not have us, `LedgerError`, `RunError` and `Diverged`; calls under way are
     answered and recorded first.
     """
     book = ledger.Ledger(run.ledger)
     try:
         reading = run.read()
+        check(run, sections, reading)
         book.begin(sections)
         if retry_failed:
             for history in reading.histories():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arena.forms import Answer, Choice, Chosen, Confidence, Implied, Parts, Verdict, same, written
-from arena.history import Entry, History
-from arena.replay import Walk
-from arena.types import AgentSpec, Ask, Completion, Failure, Form, MatchSpec, Reply, Seat
+from arena.history import Entry, Played
+from arena.types import Ask, Completion, Failure, Form, Reply, Seat
 
 COLUMNS: dict[str, dict[str, str]] = {
     "matches": {
@@ -88,23 +86,6 @@ BATCH = 256
 Row = dict[str, Any]
 Stored = Any
 """A pyarrow table, whose library says nothing of its types."""
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """What the tables are made of: one match, walked as far as its record goes."""
-
-    spec: MatchSpec
-    condition: str
-    game: str
-    walk: Walk
-    history: History
-    agents: Mapping[str, AgentSpec]
-    """Seat name to who sits there."""
-    simulated: Collection[str] = ()
-    """The models among them that are none."""
-    families: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
-    """Model to its family."""
 
 
 def tables(matches: Iterable[Played]) -> dict[str, pd.DataFrame]:

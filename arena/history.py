@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from arena.replay import Diverged
-from arena.types import Answer, Call, CallKey, Completion, Failure, Most, Usage
+from arena.replay import Diverged, Walk
+from arena.types import AgentSpec, Answer, Call, CallKey, Completion, Failure, MatchSpec, Most, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +141,23 @@ def _is_refused_key(answer: Answer) -> bool:
 def _follows(key: CallKey, owed: CallKey) -> bool:
     same_slot = (key.step, key.slot) == (owed.step, owed.slot)
     return key.step > owed.step or (same_slot and (key.attempt, key.call) > (owed.attempt, owed.call))
+
+
+# ------------------------------------------------------------------ a match as it was played
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the tables are made of: one match, walked as far as its record goes."""
+
+    spec: MatchSpec
+    condition: str
+    game: str
+    walk: Walk
+    history: History
+    agents: Mapping[str, AgentSpec]
+    """Seat name to who sits there."""
+    simulated: Collection[str] = ()
+    """The models among them that are none."""
+    families: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    """Model to its family."""

@@ -51,6 +51,10 @@ class LedgerError(Exception):
     """A ledger that cannot be written or read: locked by another process, or damaged. The message names the place."""
 
 
+class Locked(LedgerError):
+    """Another process is writing it."""
+
+
 # ------------------------------------------------------------------ writing
 
 
@@ -67,17 +71,8 @@ class Ledger:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             os.close(self._lock)
-            raise LedgerError(
-                f"{folder.parent} is being played by another process; wait for it or stop it"
-            ) from problem
-        number = 1 + max((int(path.stem) for path in _segments(folder)), default=0)
-        try:
-            self._file = os.open(
-                folder / f"{number:04}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644
-            )
-        except OSError as problem:
-            os.close(self._lock)
-            raise LedgerError(f"{folder} cannot be written ({problem.strerror})") from problem
+            raise Locked(f"{folder.parent} is being played by another process; wait for it or stop it") from problem
+        self._file: int | None = None
         self._dirty = False
         self._folder, self._broken = folder, ""
 
@@ -115,21 +110,24 @@ class Ledger:
 
     def sync(self) -> None:
         """Force what was written to the disk. May be called from another thread."""
-        if self._dirty:
+        if self._dirty and self._file is not None:
             self._dirty = False
             _SYNC(self._file)
 
     def close(self) -> None:
         self.sync()
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         os.close(self._lock)
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: Mapping[str, Any]) -> None:
         if self._broken:
             raise LedgerError(self._broken)
-        line = _line(record)
+        written = as_written(record)
         try:
-            problem = None if os.write(self._file, line) == len(line) else "a record was cut short"
+            if self._file is None:
+                self._file = self._segment()
+            problem = None if os.write(self._file, written) == len(written) else "a record was cut short"
         except OSError as error:
             problem = str(error.strerror)
         if problem:
@@ -138,6 +136,12 @@ class Ledger:
             self._broken = f"{self._folder} cannot be written ({problem}); {cure}"
             raise LedgerError(self._broken)
         self._dirty = True
+
+    def _segment(self) -> int:
+        """A file of its own, which begins with its first record."""
+        number = 1 + max((int(path.stem) for path in _segments(self._folder)), default=0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        return os.open(self._folder / f"{number:04}.jsonl", flags, 0o644)
 
 
 def _plain(answer: Answer) -> dict[str, Any]:
@@ -152,21 +156,28 @@ def _plain(answer: Answer) -> dict[str, Any]:
             "reasoning": usage.reasoning,
         },
         "model": answer.model, "cost_usd": answer.cost_usd, "latency_s": answer.latency_s, "tries": answer.tries,
-        "started_at": answer.started_at, "reasoning": answer.reasoning, "text": answer.text,
+        "started_at": answer.started_at,
+        # Last, and in this order: who counts reads no further.
+        "reasoning": answer.reasoning, "text": answer.text,
     }  # fmt: skip
 
+
+_REPLY = b'{"kind":"reply"'
+_WORDS = b',"reasoning":'
+"""Before the words of a reply, for the second time; no string can hold these bytes, since its quotes are escaped."""
 
 _SUM = b',"sum":'
 """Before a record's last member, the checksum of all that stands before this."""
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def as_written(record: Mapping[str, Any]) -> bytes:
+    """A record as it is written, its checksum last."""
     try:
-        line = orjson.dumps(record)[:-1]
+        plain = orjson.dumps(record)[:-1]
     except TypeError:
         # Halves of characters, which only JSON's escapes can carry.
-        line = json.dumps(record, separators=(",", ":")).encode()[:-1]
-    return b"%b%b%d}\n" % (line, _SUM, zlib.crc32(line))
+        plain = json.dumps(record, separators=(",", ":")).encode()[:-1]
+    return b"%b%b%d}\n" % (plain, _SUM, zlib.crc32(plain))
 
 
 # ------------------------------------------------------------------ reading
@@ -252,13 +263,13 @@ class Reading:
 
     def _index(self, segment: int) -> None:
         path, offset = self._paths[segment], 0
-        with path.open("rb") as lines:
+        with path.open("rb", buffering=2**20) as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     self.torn.append(f"{path.name}:{number}")
                     return
                 try:
-                    record = _record(line)
+                    record = _record(line, sealed=self.format > 1, words=False)
                     match record["kind"]:
                         case "run":
                             if self.sections is None:
@@ -267,7 +278,8 @@ class Reading:
                             names = ("meetings", "saw", "standing", "stop")
                             self.rounds.append({name: record[name] for name in names})
                         case kind:
-                            self._note(kind, record, f"{path.name}:{number}")
+                            if not self._note(kind, record):
+                                self.unannounced.append(f"{path.name}:{number}")
                             self._places.setdefault(record["match"], array("q")).extend((segment, offset, len(line)))
                 except (ValueError, KeyError, TypeError):
                     self.damaged.append(f"{path.name}:{number}")
@@ -275,8 +287,11 @@ class Reading:
                     self._harmed[found[1].decode() if found else None] = segment
                 offset += len(line)
 
-    def _note(self, kind: str, record: Mapping[str, Any], place: str) -> None:
-        """Keep count of what a record says. Raises `KeyError`, `TypeError` or `ValueError` for one that is not whole."""
+    def _note(self, kind: str, record: Mapping[str, Any]) -> bool:
+        """Keep count of what a record says. False when it is an answer that no intent announced.
+
+        Raises `KeyError`, `TypeError` or `ValueError` for one that is not whole.
+        """
         match: str = record["match"]
         match kind:
             case "intent":
@@ -286,17 +301,17 @@ class Reading:
             case "reply" | "failure":
                 answer = _answer(kind, record["answer"])
                 if (asked := self._standing.pop((match, *record["key"]), None)) is None:
-                    self.unannounced.append(place)
                     self._add((record["asked"], ""), came_to(answer, NOT_KNOWN))
-                else:
-                    who, most = asked
-                    self._add(who, came_to(answer, most) - came_to(None, most))
+                    return False
+                who, most = asked
+                self._add(who, came_to(answer, most) - came_to(None, most))
             case "retry":
                 self._ends.pop(match, None)
             case "end":
                 self._ends[match] = len(self._places.get(match, ())) // 3
             case _:
                 raise ValueError(kind)
+        return True
 
     def _add(self, who: tuple[str, str], spent: Spent) -> None:
         self.spent[who] = self.spent.get(who, NOTHING) + spent
@@ -310,11 +325,22 @@ def read(folder: Path) -> Reading:
 _MATCH = re.compile(rb'^.{0,40}"match":"([^"\\]+)"')
 
 
-def _record(line: bytes) -> dict[str, Any]:
-    """The record on a line. Raises `ValueError` where it is none, or not what was written."""
+def _record(line: bytes, *, sealed: bool = False, words: bool = True) -> dict[str, Any]:
+    """The record on a line; a reply's perhaps without its words. Raises `ValueError` where it is none, or not what was written.
+
+    A line that is not `sealed` may have no checksum.
+    """
     end = line.rfind(_SUM, -20)
-    if end >= 0 and zlib.crc32(line[:end]) != int(line[end + len(_SUM) : -2]):
+    if end < 0:
+        record = json.loads(line)
+        if sealed and not (isinstance(record, dict) and record.get("format") == 1):  # pyright: ignore[reportUnknownMemberType]
+            raise ValueError("the checksum is missing")
+        return record
+    if not line.endswith(b"}\n") or zlib.crc32(line[:end]) != int(line[end + len(_SUM) : -2]):
         raise ValueError("the checksum does not fit")
+    if not words and line.startswith(_REPLY) and (last := line.find(_WORDS, line.find(_WORDS) + 1)) >= 0:
+        # What comes before them is all that is counted, and a hundredth of the line.
+        line = line[:last] + b"}}"
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -348,7 +374,7 @@ def _most(intent: Mapping[str, Any]) -> Most:
 def _answer(kind: str, plain: Mapping[str, Any]) -> Answer:
     if kind == "failure":
         return Failure(**plain)
-    fields = dict(plain)
+    fields: dict[str, Any] = {"text": "", **plain}
     fields["usage"] = Usage(**plain["usage"])
     return Completion(**fields)
 

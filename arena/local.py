@@ -12,7 +12,6 @@ from agents.models.registry import Models
 from arena import match
 from arena.desk import Desk, errand
 from arena.history import History
-from arena.testing.chaos import Chaos
 from arena.types import Answer, Call, Completion, Experiment, MatchSpec, Model, Request
 
 
@@ -22,7 +21,11 @@ def models(experiment: Experiment, names: Iterable[str]) -> Models:
     if experiment.budget.any:
         known = {name: prices.price(experiment.prices, name) for name in names}
         ceilings = {name: price for name, price in known.items() if price is not None}
-    wrap = partial(Chaos, rate=experiment.chaos, seed=experiment.seed) if experiment.chaos else None
+    wrap = None
+    if experiment.chaos:
+        from arena.testing.chaos import Chaos
+
+        wrap = partial(Chaos, rate=experiment.chaos, seed=experiment.seed)
     return Models(experiment.providers, experiment.limits.timeout_s, ceilings=ceilings, wrap=wrap)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena import frames
+from arena.history import Played
 from arena.run import Run, RunError
 from arena.tournament import plain
 from arena.types import Utterance
@@ -36,7 +36,7 @@ def material(run: Run) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _aloud(played: frames.Played) -> Iterator[Utterance]:
+def _aloud(played: Played) -> Iterator[Utterance]:
     """What everybody at the table heard of the players; the panel's ballots are not among it."""
     everybody = set(played.walk.table.seats)
     for said in played.walk.table.transcript:

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from arena import frames, ledger
-from arena.history import History
+from arena import ledger
+from arena.history import History, Played
 from arena.match import Setting
 from arena.replay import Walk, walk
 from arena.tournament import Course
@@ -63,14 +63,14 @@ class Run:
         course = self.course(reading)
         return self.experiment.matches if course is None else course.matches
 
-    def played(self, reading: ledger.Reading) -> Iterator[frames.Played]:
+    def played(self, reading: ledger.Reading) -> Iterator[Played]:
         """Every planned match, walked as far as its record goes. Raises `Diverged`."""
         for spec in self.matches(reading):
             history = reading.history(spec.id)
             walked, _ = walk(self.setting.match(spec), history)
             yield self.walked(walked, history)
 
-    def recorded(self, reading: ledger.Reading) -> Iterator[frames.Played]:
+    def recorded(self, reading: ledger.Reading) -> Iterator[Played]:
         """Every planned match, as `played` has it but for the words of prompts, which no table holds: a match that has ended is
         walked without them, and without asking whether they are still the recorded ones. Raises `Diverged`."""
         wordless = copy(self.setting)
@@ -83,13 +83,11 @@ class Run:
                 walked, _ = walk(wordless.match(spec), _AsItStands(history))
             yield self.walked(walked, history)
 
-    def walked(self, walk: Walk, history: History) -> frames.Played:
+    def walked(self, walk: Walk, history: History) -> Played:
         """What tables and transcripts are made of."""
         spec, experiment, agents = walk.match.spec, self.experiment, self.setting.specs(walk.match.spec)
         families = {agent.model: self.setting.family(agent.model) for agent in agents.values()}
-        return frames.Played(
-            spec, experiment.condition, experiment.game, walk, history, agents, self.simulated, families
-        )
+        return Played(spec, experiment.condition, experiment.game, walk, history, agents, self.simulated, families)
 
     @cached_property
     def simulated(self) -> frozenset[str]:
@@ -166,6 +164,8 @@ def _set(resolved: dict[str, Any], key: str, value: str) -> None:
 
 def finish(run: Run, stopped_by: str) -> None:
     """Bring tables and manifest up to date with the ledger."""
+    from arena import frames  # pandas takes a while to import, and playing does not need it
+
     reading = run.read()
     try:
         frames.stream(run.folder / "tables", run.recorded(reading))

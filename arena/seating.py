@@ -41,6 +41,7 @@ class Seating:
         }
         self.refused: dict[str, None] = {}
         """What was set for somebody and will not be sent, in words."""
+        self._players: dict[tuple[str, str], AgentSpec] = {}
         self._family = cache(partial(family, families=settings.families))
 
     @property
@@ -154,7 +155,7 @@ class Seating:
         what = [self._settings.game.name, self._settings.seed, meeting.name]
         asked = [[item.id, item.text, item.options] for item in meeting.question.items]
         where = [meeting.question.id, meeting.question.text, meeting.repeat, *asked]
-        who = [[seat, asdict(player)] for seat, player in players.items()]
+        who = [[seat, _plain(player)] for seat, player in players.items()]
         return digest([*what, *where, *who, *([asdict(said) for said in given])])[:12]
 
     def _entrant(self, seat: str) -> str:
@@ -164,6 +165,11 @@ class Seating:
         return str(seated.model) if all(other == seated for other in same) else f"{seated.model} ({seat})"
 
     def _player(self, seat: str, name: str) -> AgentSpec:
+        if (seat, name) not in self._players:
+            self._players[seat, name] = self._seat(seat, name)
+        return self._players[seat, name]
+
+    def _seat(self, seat: str, name: str) -> AgentSpec:
         seated = self._agents.get(name)
         if seated is None:
             if "/" not in name:
@@ -197,6 +203,11 @@ def _name(meeting: Meeting) -> str:
     pairing = " vs ".join(meeting.players.values())
     repeat = f" #{meeting.repeat + 1}" if meeting.repeat else ""
     return f"{pairing} on {meeting.question.id}{repeat}"
+
+
+@cache
+def _plain(player: AgentSpec) -> dict[str, Any]:
+    return asdict(player)
 
 
 def _seed(run_seed: int, ident: str) -> int:

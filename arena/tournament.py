@@ -17,7 +17,6 @@ import numpy as np
 
 from arena import named
 from arena.meetings import Encounter, Field, Goal, Meeting, meetings_of, scored
-from arena.stats import sequential
 from arena.types import MatchSpec
 
 StoppedBy = Literal["finished", "matches", "money", "order_known"]
@@ -247,6 +246,8 @@ def stands(past: Sequence[Encounter], field: Field, goal: Goal) -> dict[str, Any
     """What is known of the order: the favoured answer, the one beside it that is least excluded, the log likelihood ratio against
     that one and what it must reach, and the two-agent comparisons that are open, each with the mirrored pairs between the two
     that it is thought to take (None where they seem equal)."""
+    from arena.stats import sequential  # SciPy takes a while to import, and most runs have no order to know
+
     agents = sorted(field.agents)
     seen = sequential.evidence(*scored(past, agents), len(agents))
     expects = sequential.outlook(seen)

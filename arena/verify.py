@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from arena import config, frames
 from arena.forms import Chosen
-from arena.history import History
+from arena.history import History, Played
 from arena.ledger import Reading
 from arena.match import Setting, ending
 from arena.replay import Diverged, Match, walk
@@ -56,7 +56,7 @@ def verify(run: Run) -> Verified:
     finished = calls = views = 0
     planned = run.matches(reading)
 
-    def replayed() -> Iterator[frames.Played]:
+    def replayed() -> Iterator[Played]:
         nonlocal finished, calls, views
         for spec in planned:
             history, match = reading.history(spec.id), run.setting.match(spec)

@@ -112,7 +112,10 @@ def test_an_address_where_nobody_answers_is_told_at_once() -> None:
 
 def test_without_ray_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r"pip install 'debate-arena\[ray\]'"), cluster.connected(Runner(address="auto")):
+    with (
+        pytest.raises(ClusterError, match=r"pip install 'debate-arena\[ray\]'"),
+        cluster.connected(Runner(address="auto")),
+    ):
         raise AssertionError
 
 

@@ -21,8 +21,9 @@ from commands import Arena, files, in_process, played
 import arena
 from arena import api, config, frames
 from arena.forms import Chosen, Confidence, Parts, Verdict
-from arena.frames import COLUMNS, LATER, Played
-from arena.history import History
+from arena.frames import COLUMNS, LATER
+from arena.history import History, Played
+from arena.ledger import as_written
 from arena.match import Setting
 from arena.replay import Walk, walk
 from arena.run import finish
@@ -427,7 +428,7 @@ def records(run: Path) -> list[Record]:
 
 
 def rewrite(run: Path, records: list[Record]) -> None:
-    ledger(run).write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
+    ledger(run).write_bytes(b"".join(as_written(record) for record in records))
 
 
 def of(run: Path, kind: str, seat: str = "") -> Iterator[tuple[int, Record]]:

@@ -21,8 +21,7 @@ from agents.models.registry import Models
 from agents.models.scripted import FunctionModel
 from arena import api, config
 from arena.forms import Chosen, Confidence, Parts, Reasoning, Speech
-from arena.frames import Played
-from arena.history import History
+from arena.history import History, Played
 from arena.match import Setting
 from arena.replay import walk
 from arena.report.transcript import Format, inert, paragraphs, rendered

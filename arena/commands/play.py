@@ -243,11 +243,10 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     import asyncio
 
     from agents.models.errors import ModelError
-    from arena import config, driver, reread, run
-    from arena.report import summary
+    from arena import config, driver, run
+    from arena.ledger import Locked
 
     sections = config.sections(opened.experiment)
-    run.check(opened, sections, opened.read())
     stopped_by = "failed"
     try:
         stopped_by = asyncio.run(
@@ -261,11 +260,16 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         run.finish(opened, problem.kind)
         print(f"arena: stopped; what was answered is kept: arena resume {opened.folder}", file=sys.stderr)
         raise
+    except (run.RunError, Locked):
+        raise  # it was not touched
     except Exception:
         with suppress(OSError):
             run.stopped(opened, "failed")
         raise
     run.finish(opened, stopped_by)
+    from arena import reread
+    from arena.report import summary
+
     tables = summary.read(opened.folder)
     if handed := reread.hand_over(opened, tables):
         print(f"arena: {handed}", file=sys.stderr)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from arena.forms import Chosen, parts
-from arena.frames import Played
+from arena.history import Played
 from arena.inert import inert
 from arena.types import Utterance
 
