@@ -45,6 +45,13 @@ class Scope:
     held: Spent = NOTHING
     """By calls that are under way."""
 
+    def share(self, needs: Needs) -> float | None:
+        """How many times what is thought of these needs is within the bounds; None where they fall under none."""
+        thought = sum((need.thought for who, need in needs.items() if self.name in _names(who)), NOTHING)
+        bounds = [(getattr(self.caps, unit), getattr(thought, unit)) for unit in UNITS]
+        times = [cap / wanted for cap, wanted in bounds if cap is not None and wanted]
+        return min(times) if times else None
+
     def room(self, wanted: Spent) -> bool:
         """Whether so much more is within the bounds."""
         return not self.lacking(wanted)

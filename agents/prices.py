@@ -61,5 +61,13 @@ def most(prices: Prices, request: Request, free: bool = False) -> Most:
     return Most((sent * dearest + limit * known["output"]) / 1e6, sent + limit)
 
 
+def about(request: Request) -> int:
+    """About how many tokens a request will use: a token is some four characters, and a reply as long as a published speech."""
+    limit = request.sampling.max_output_tokens
+    sent = sum(len(message.content) for message in request.messages) // 4
+    return sent + min(_USUAL_REPLY, limit or _USUAL_REPLY)
+
+
+_USUAL_REPLY = 1_400
 _AROUND = 16
 """Tokens that may stand around a message, and around all of them."""

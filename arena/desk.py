@@ -10,7 +10,7 @@ from typing import Any
 from agents.budget import Budget, Scope
 from agents.limits import Limiter, Send, never
 from agents.models.errors import ModelError
-from agents.prices import cost, free, most
+from agents.prices import about, cost, free, most
 from arena.history import came_to
 from arena.ledger import Ledger
 from arena.types import Answer, Call, Completion, Errand, Experiment, Failure
@@ -23,7 +23,8 @@ def errand(experiment: Experiment, call: Call) -> Errand:
     """A call as the books have it."""
     request = call.request
     bound = most(experiment.prices, request, free(experiment.providers, request.model))
-    return Errand(call.match, call.key, call.seat, request.occasion.ask.role, request.model, request.digest, bound)
+    role = request.occasion.ask.role
+    return Errand(call.match, call.key, call.seat, role, request.model, request.digest, bound, about(request))
 
 
 class Desk:
@@ -57,7 +58,7 @@ class Desk:
             return None
 
         try:
-            answer = await self.limiter.call(errand.model, errand.most.tokens or 0, send, leaving)
+            answer = await self.limiter.call(errand.model, errand.tokens, send, leaving)
         except asyncio.CancelledError:
             if held:  # nobody waits for the answer any more, and its intent stands without one
                 self.budget.settle(errand, came_to(None, errand.most))

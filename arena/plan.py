@@ -7,13 +7,14 @@ prompts; tokens are characters over four. Hidden reasoning and prompt caches are
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agents.budget import Budget
 from agents.prices import cost, free
 from arena.match import Setting
-from arena.rehearsal import play, stand_in
+from arena.rehearsal import Foresight, play, stand_in
 from arena.types import Call, Completion, MatchSpec, Usage
 
 SAMPLE = 12
@@ -54,6 +55,8 @@ class Plan:
     """Models whose cost is not in the sum, because no price is known."""
     seconds: float
     models: tuple[Share, ...]
+    paid_for: int | None
+    """About how many matches the budget pays for; None without one."""
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,7 +112,18 @@ def plan(setting: Setting) -> Plan:
         unpriced=tuple(share.model for share in models if share.cost_usd is None),
         seconds=seconds,
         models=models,
+        paid_for=_paid_for(setting, sample, matches),
     )
+
+
+def _paid_for(setting: Setting, sample: Sequence[MatchSpec], matches: int) -> int | None:
+    """How many matches the budget pays for, going by some of them."""
+    budget = Budget(setting.experiment.budget)
+    if not budget.scopes:
+        return None
+    needs = Foresight(setting).needs(sample)
+    shares = (scope.share(needs) for scope in budget.scopes)
+    return min(matches, *(int(share * len(sample)) for share in shares if share is not None), matches)
 
 
 def _sample(setting: Setting) -> list[MatchSpec]:

@@ -100,6 +100,12 @@ class Progress:
         return f"waiting for {slowest[0][0]}" if slowest and slowest[0][1] else ""
 
     @property
+    def spending(self) -> str:
+        """What was spent, and of which budget."""
+        spent = money(self.cost_usd, self.unpriced)
+        return " · ".join([spent, *map(str, self.budget.scopes if self.budget else ())])
+
+    @property
     def left_s(self) -> float | None:
         """Seconds left, from the pace of this session."""
         done = self.finished - self.resumed
@@ -114,7 +120,7 @@ class Progress:
             f"{self.in_flight} calls in flight",
             f"{self.calls:,} calls",
             f"{self.input_tokens + self.output_tokens:,} tokens",
-            money(self.cost_usd, self.unpriced),
+            self.spending,
         ]
         if self.left_s is not None:
             parts.append(f"{clock(self.left_s)} left")
@@ -190,7 +196,7 @@ def _rendered(progress: Progress) -> RenderableType:
     detail = (
         f"{progress.calls:,} calls, {progress.in_flight} in flight · "
         f"{progress.input_tokens:,} tokens in, {progress.output_tokens:,} out · "
-        f"{money(progress.cost_usd, progress.unpriced)}"
+        f"{progress.spending}"
     )
     failed = f" · {progress.failed} failed" if progress.failed else ""
     notes = [Text(inert(line)) for line in (progress.note, progress.leading) if line]

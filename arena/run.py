@@ -207,7 +207,19 @@ def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> Non
 
 # ------------------------------------------------------------------ manifest
 
-PACKAGES = ("debate-arena", "openai", "anthropic", "litellm", "hydra-core", "pydantic", "pandas", "pyarrow", "jinja2")
+PACKAGES = (
+    "debate-arena",
+    "openai",
+    "anthropic",
+    "litellm",
+    "aiohttp",
+    "ray",
+    "hydra-core",
+    "pydantic",
+    "pandas",
+    "pyarrow",
+    "jinja2",
+)
 
 
 def _manifest(experiment: Experiment, sections: Mapping[str, str]) -> dict[str, Any]:

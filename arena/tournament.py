@@ -302,6 +302,7 @@ def ended(by: str, rounds: int, standing: Mapping[str, Any]) -> str:
         "finished": "all pairings were played",
         "matches": "the number of matches is reached",
         "money": "the money does not pay for another mirrored pair",
+        "budget": "the budget is spent",
         "order_known": "the order is known",
     }.get(by, by)
     after = f"Stopped after {rounds} {'round' if rounds == 1 else 'rounds'}"

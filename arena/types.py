@@ -403,6 +403,8 @@ class Errand:
     model: str
     digest: str
     most: Most
+    tokens: int = 0
+    """About how many it will use."""
 
 
 class Agent(Protocol):

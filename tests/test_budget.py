@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from playing import Killed, Seeded, assert_same, dies_after, experiment, play, tables
 
 from agents.budget import Budget, Need
-from arena.history import Spent
-from arena.types import BudgetRules, CallKey, Caps, Errand, Most
+from arena import config
+from arena.history import NOTHING, Spent
+from arena.run import Run
+from arena.types import BudgetRules, CallKey, Caps, Errand, Experiment, Most
 
 MODELS, ROLES = ("test/a", "test/b"), ("debater", "judge")
 
@@ -121,3 +130,55 @@ def test_matches_that_were_begun_can_be_played_out(
             wanted = errand("m", number, model, role, Spent(most.usd * 0.999999, most.tokens, 1))
             assert budget.hold(wanted)
             budget.settle(wanted, spent)
+
+
+# ------------------------------------------------------------------ a run under a budget
+
+
+def bounded(folder: Path, **budget: Any) -> Experiment:
+    """Two matches under a budget."""
+    resolved = dict(experiment("debate", folder).resolved)
+    return config.experiment(resolved | {"budget": {**resolved["budget"], **budget}})
+
+
+def spent(opened: Run) -> Spent:
+    return sum(opened.read().spent.values(), NOTHING)
+
+
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+@settings(max_examples=12, phases=UNSHRUNK)
+@given(
+    deaths=st.lists(st.tuples(st.integers(0, 40), st.none() | st.floats(0, 0.999)), max_size=3),
+    calls=st.none() | st.integers(30, 60),
+    tokens=st.none() | st.integers(300_000, 600_000),
+)
+def test_a_budget_holds_across_crashes_and_with_more_the_run_ends_as_any_other(
+    deaths: list[tuple[int, float | None]], calls: int | None, tokens: int | None
+) -> None:
+    with TemporaryDirectory() as one, TemporaryDirectory() as other:
+        calm = play(bounded(Path(one), tokens=10**9), Path(one) / "run", Seeded())
+        short = bounded(Path(other), calls=calls, tokens=tokens or 10**9)
+        model = Seeded()
+        for writes, torn in [*deaths, (10**6, None)]:
+            with dies_after(writes, torn), suppress(Killed):
+                opened = play(short, Path(other) / "run", model)
+                came_to = spent(opened)
+                assert calls is None or came_to.calls <= calls
+                assert tokens is None or came_to.tokens <= tokens
+        ended = play(bounded(Path(other), tokens=10**9), Path(other) / "run", model)
+        assert_same(tables(calm), tables(ended))
+
+
+def test_no_more_is_begun_than_can_be_ended(tmp_path: Path) -> None:
+    """With money for one match of a pair and a bit, neither is begun; for both and a bit, both are ended."""
+    one = play(bounded(tmp_path, calls=10**6), tmp_path / "one", Seeded(malformed=0, failing=0))
+    needed = spent(one).calls
+    for calls, finished in ((needed, 0), (round(1.5 * needed) + 1, 2)):
+        folder = tmp_path / str(calls)
+        made = bounded(tmp_path)
+        budget = replace(made, budget=BudgetRules(Caps(calls=calls)))
+        opened = play(budget, folder, Seeded(malformed=0, failing=0))
+        assert (tables(opened)["matches"]["status"] == "finished").sum() == finished
+        assert spent(opened).calls in (0, needed)

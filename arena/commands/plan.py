@@ -129,6 +129,13 @@ def show(
         markup=False,
         style="dim",
     )
+    if planned.paid_for is not None:
+        most = (
+            f"about {planned.paid_for:,} of them"
+            if planned.paid_for < planned.matches
+            else "all of them, as far as one can say"
+        )
+        console.print(f"The budget pays for {most}; arena run stops when it is spent.", highlight=False, markup=False)
     for line in experiment.refused:
         console.print(inert(f"Note: {line}"), highlight=False, markup=False)
     if power:
