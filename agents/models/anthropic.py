@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-import aiohttp
 import anthropic
 
-from agents.models import rates, transport, wire
-from agents.models.errors import BadRequest, from_transport, redacted
+from agents.models import transport, wire
+from agents.models.errors import redacted
 from arena.types import Completion, Finish, Message, Rates, Request, Sampling, Usage
-
-_RESPONSE = transport.http(anthropic).Response
 
 _Block = dict[str, object]
 
@@ -31,14 +27,9 @@ class AnthropicModel:
 
     def __init__(self, *, api_key: str, base_url: str | None, timeout_s: float, max_output_tokens: int) -> None:
         self._api_key = api_key
-        self._timeout_s = timeout_s
         self._max_output_tokens = max_output_tokens
-        self._client = anthropic.AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout_s,
-            max_retries=0,
-            http_client=transport.client(anthropic),
+        self._address = transport.Address(
+            anthropic, anthropic.AsyncAnthropic, "v1/messages", api_key=api_key, base_url=base_url, timeout_s=timeout_s
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -46,22 +37,12 @@ class AnthropicModel:
 
         Raises `ModelError`. `timeout_s` holds for the whole exchange, however slowly bytes arrive.
         """
-        content = wire.dump(self._body(request))
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._client.post("/v1/messages", content=content, cast_to=_RESPONSE)
-        except anthropic.APIStatusError as error:
-            # From nothing: the SDK's own message quotes what the provider said, and that may be the key.
-            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from None
-        except (anthropic.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            raise from_transport(error, self._timeout_s) from error
-        except ValueError as error:
-            raise BadRequest(f"the request cannot be sent: {error}") from error
-        return _read(wire.load(response.content, self._api_key), self._api_key, rates.read(response.headers))
+        reply, granted = await self._address.post(self._body(request))
+        return _read(reply, self._api_key, granted)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._address.close()
 
     def _body(self, request: Request) -> dict[str, object]:
         system = _blocks(message for message in request.messages if message.role == "system")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import Literal
 
-import aiohttp
 import openai
 
-from agents.models import rates, transport, wire
-from agents.models.errors import BadRequest, from_transport, redacted
+from agents.models import transport, wire
+from agents.models.errors import redacted
 from arena.types import Completion, Finish, Rates, Request, Usage
-
-_RESPONSE = transport.http(openai).Response
 
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
@@ -38,16 +34,11 @@ class OpenAIModel:
         ceilings: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self._api_key = api_key
-        self._timeout_s = timeout_s
         self._output_limit = output_limit
         self._dialect = dialect
         self._ceilings = ceilings or {}
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout_s,
-            max_retries=0,
-            http_client=transport.client(openai),
+        self._address = transport.Address(
+            openai, openai.AsyncOpenAI, "chat/completions", api_key=api_key, base_url=base_url, timeout_s=timeout_s
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -55,22 +46,12 @@ class OpenAIModel:
 
         Raises `ModelError`. `timeout_s` holds for the whole exchange, however slowly bytes arrive.
         """
-        content = wire.dump(self._body(request))
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._client.post("/chat/completions", content=content, cast_to=_RESPONSE)
-        except openai.APIStatusError as error:
-            # From nothing: the SDK's own message quotes what the provider said, and that may be the key.
-            raise wire.failure(error.status_code, error.body, error.response.headers, self._api_key) from None
-        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            raise from_transport(error, self._timeout_s) from error
-        except ValueError as error:
-            raise BadRequest(f"the request cannot be sent: {error}") from error
-        return read_chat(wire.load(response.content, self._api_key), self._api_key, rates.read(response.headers))
+        reply, granted = await self._address.post(self._body(request))
+        return read_chat(reply, self._api_key, granted)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._address.close()
 
     def _body(self, request: Request) -> dict[str, object]:
         sampling = request.sampling

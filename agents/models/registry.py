@@ -46,7 +46,17 @@ class Models:
         provider = name.partition("/")[0]
         if provider not in self._open:
             self.known(name)
-            model = self._connect(provider)
+            try:
+                model = self._connect(provider)
+            except ProviderError:
+                raise
+            except OSError as problem:
+                raise ProviderError(
+                    f"provider {provider!r} cannot be called: the certificates that SSL_CERT_FILE or SSL_CERT_DIR names "
+                    f"cannot be read: {problem}"
+                ) from problem
+            except ValueError as problem:
+                raise ProviderError(f"provider {provider!r} cannot be called: {problem}") from problem
             self._open[provider] = model if self._wrap is None else self._wrap(model)
         return self._open[provider]
 

@@ -10,8 +10,8 @@ from typing import cast
 
 import orjson
 
-from agents.models import rates, transport
-from agents.models.errors import BadRequest, Disconnected, ModelError, Oversized, from_status, redacted
+from agents.models import rates
+from agents.models.errors import BadRequest, Disconnected, ModelError, from_status, redacted
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -38,10 +38,8 @@ _STATUS = {
 def load(raw: bytes, secret: str = "") -> Mapping[str, object]:
     """The JSON object that a reply's body holds.
 
-    Raises `Disconnected` when it holds none, and `Oversized` when it is too large to look.
+    Raises `Disconnected` when it holds none.
     """
-    if len(raw) > transport.LARGEST:
-        raise Oversized(f"the reply has {len(raw):,} bytes")
     try:
         found: object = orjson.loads(raw)
     except ValueError:
@@ -104,6 +102,14 @@ def count(value: object) -> int:
     """The value if it is a number of things, and not more than anybody can have counted, else 0."""
     found = amount(value) or 0
     return int(found) if found < 2**53 else 0
+
+
+def said(raw: bytes) -> object:
+    """What the body of an error holds: JSON, or text."""
+    try:
+        return orjson.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace").strip()
 
 
 def failure(status: int, body: object, headers: Mapping[str, str], secret: str) -> ModelError:
