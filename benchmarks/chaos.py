@@ -1,7 +1,8 @@
 """A run among faults, killed again and again, ends as a calm one: python benchmarks/chaos.py [--runner ray] [--tools DIR]
 
 Seeded speakers and judges debate twice: calmly, and with faults of all kinds, SIGKILLs at seeded counts of answered calls
-and a budget that is raised when it is spent. Then the tables are compared row by row, and what was paid for twice is counted.
+and budgets of calls, USD and tokens, each raised when it is spent. Then the tables are compared row by row, what was paid for
+twice is counted, and the ledger is asked whether a bound was passed at any moment.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import books
 import pandas as pd
 
-from arena import frames
+from arena import frames, ledger
 from arena.commands import BUDGET
+from arena.history import NOTHING, Spent
 
 ARENA = str(Path(sys.executable).with_name("arena"))
 CALLS = 6 + 3
@@ -49,19 +52,41 @@ COMPARED = {
 """What must be the same, a value read at the second attempt counting as read."""
 
 
+PRICE = "{input: 2.0, cached: 1.0, output: 8.0}"
+"""Of every model, in USD a million tokens."""
+
+UNBOUNDED = Spent(1e6, 10**12, 10**9)
+STAGES = ("calls", "usd", "tokens")
+"""What is bounded, one after the other, to half as much again as was spent before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A budget that was spent: the bound, and what the table of calls and the endpoint said then."""
+
+    unit: str
+    bound: float
+    table: float
+    """Its sum: what calls cost, their most where nobody knows; of tokens, what was answered alone."""
+    ledger: float
+    answered: int
+    """By the endpoint, all calls so far."""
+
+
 @dataclass(slots=True)
 class Shaken:
     """What was seen of a run that was killed."""
 
     kills: dict[str, int] = field(default_factory=dict[str, int])
     in_flight: int = 0
-    """Calls in flight at the endpoint, summed over the kills; what was on its way back is not among them."""
-    budgets: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    """Each bound on calls that was reached, and the calls that the endpoint had answered by then."""
-    without_reply: int = 0
-    """Intents to which no reply was recorded, listed in the table of calls."""
+    """Calls in flight at the kills by the ledger: each intent that then stood without an answer, once."""
+    at_the_endpoint: int = 0
+    """Those of them that the endpoint was at work on; others were on their way or waited for their next try."""
     duplicates: int = 0
     """Calls that the endpoint answered more than once."""
+    without_reply: int = 0
+    """Intents to which no reply was recorded, listed in the table of calls; those of tries that timed out are among them."""
+    stages: list[Stage] = field(default_factory=list[Stage])
     answered: int = 0
     faults: dict[str, int] = field(default_factory=dict[str, int])
     wrong: list[str] = field(default_factory=list[str])

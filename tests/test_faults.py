@@ -110,6 +110,7 @@ def test_a_count_that_no_provider_can_mean_does_not_stop_the_tables(tmp_path: Pa
     assert set(comparable(run)["calls"]["status"]) == {"ok"}
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_once_is_asked_again_and_changes_nothing(tmp_path: Path) -> None:
     def at_first(asked: Asked) -> Reply | None:
         return WRONG[asked.model][0](asked) if asked.before == 0 else plain(asked)
@@ -118,7 +119,7 @@ def test_what_goes_wrong_once_is_asked_again_and_changes_nothing(tmp_path: Path)
     calm = comparable(play(tmp_path, "calm", plain, models))
     once = comparable(play(tmp_path, "once", at_first, models, "limits.timeout_s=1", "limits.tries=8"))
     # A try of which nobody knows whether it was charged stands in the record too.
-    once["calls"] = once["calls"].query("status != 'in_flight'").reset_index(drop=True)
+    once["calls"] = once["calls"].query("status != 'lost'").reset_index(drop=True)
     assert once["calls"]["tries"].min() == 2
     for name, table in calm.items():
         pd.testing.assert_frame_equal(

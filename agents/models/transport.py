@@ -56,11 +56,9 @@ class Address:
             asked = client(api_key=api_key, base_url=base_url, http_client=unused)
             self._url = _callable(URL(f"{str(asked.base_url).rstrip('/')}/{path}", encoded=True))
             self._proxy = _proxy(self._url)
-        except (library.InvalidURL, ValueError) as error:
+        except (library.InvalidURL, ValueError):
             # From nothing, and in no words but these: an address can hold a password.
-            raise ValueError(
-                f"its base URL, or the proxy of the environment, is none: {type(error).__name__}"
-            ) from None
+            raise ValueError("its base URL, or the proxy that the environment names, is no http address") from None
         self._headers = _headers(asked)
         self._secret = api_key
         self._timeout_s = timeout_s
@@ -81,12 +79,10 @@ class Address:
                 return await self._exchange(content)
         except TimeoutError:
             raise TimedOut(f"no reply within {self._timeout_s:g} s") from None
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise self._unsendable(error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Disconnected(redacted(f"connection failed: {_told(error)}", self._secret)) from None
         except ValueError as error:
-            raise self._unsendable(error) from None
+            raise BadRequest(redacted(f"the request cannot be sent: {error}", self._secret)) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,9 +119,6 @@ class Address:
             error.status = response.status
             return error
         return wire.failure(response.status, wire.said(await _beginning(response)), response.headers, self._secret)
-
-    def _unsendable(self, error: Exception) -> BadRequest:
-        return BadRequest(redacted(f"the request cannot be sent: {error}", self._secret))
 
 
 def _headers(client: Any) -> CIMultiDict[str]:
