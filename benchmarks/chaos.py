@@ -18,20 +18,23 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import books
 import pandas as pd
+import yaml
+from nodes import Nodes, nodes
 
-from arena import frames, ledger
+from arena import frames
 from arena.commands import BUDGET
-from arena.history import NOTHING, Spent
+from arena.history import Spent
 
 ARENA = str(Path(sys.executable).with_name("arena"))
+SIDES = ("proposition", "opposition")
 CALLS = 6 + 3
 """Of a debate: three speeches a side, three judges."""
 
@@ -52,12 +55,15 @@ COMPARED = {
 """What must be the same, a value read at the second attempt counting as read."""
 
 
-PRICE = "{input: 2.0, cached: 1.0, output: 8.0}"
+PRICE = {"input": 2.0, "cached": 1.0, "output": 8.0}
 """Of every model, in USD a million tokens."""
 
 UNBOUNDED = Spent(1e6, 10**12, 10**9)
 STAGES = ("calls", "usd", "tokens")
-"""What is bounded, one after the other, to half as much again as was spent before."""
+"""What is bounded, one after the other: calls to half of what a calm run needs, then `MORE` times what was spent before."""
+MORE = 1.25
+SHOWN = 1000
+"""Characters of a difference that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +103,26 @@ def main() -> None:
     add = grammar.add_argument
     add("--debates", type=int, default=1000)
     add("--kills", type=int, default=20)
-    add("--runner", choices=["local", "ray"], default="local", help="with ray, workers and one raylet are killed too")
+    add("--runner", choices=["local", "ray"], default="local", help="ray: workers and a node too are killed")
     add("--tools", type=Path, metavar="DIR", help="holds llm_endpoint.py and replay_matches.py to use instead of ours")
     add("--at-once", type=int, default=64)
     add("--latency", type=float, default=0.05)
     add("--timeout", type=float, default=2.0, help="seconds after which a call that is stalled is tried again")
     add("--seed", type=int, default=0)
+    add("--nodes", type=int, default=2, help="of the cluster, with a worker each")
     add("--override", action="append", default=[])
     chosen = grammar.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    cluster = nodes(chosen.nodes) if chosen.runner == "ray" else nullcontext()
+    with tempfile.TemporaryDirectory() as folder, cluster as there:
         runs = Path(folder)
         matches = listed(chosen, runs)
         started = time.monotonic()
         with endpoint(chosen, "--latency", "0") as url:
             calm(chosen, runs, matches, url)
         calm_s = time.monotonic() - started
-        options = (
-            "--latency",
-            str(chosen.latency),
-            "--fault",
-            THEIRS if chosen.tools else OURS,
-            "--retry-after",
-            "0.2",
-        )
-        with endpoint(chosen, *options, "--seed", str(chosen.seed)) as url:
-            seen = shaken(chosen, runs, matches, url)
+        faults = ["--fault", THEIRS if chosen.tools else OURS, "--retry-after", "0.2"]
+        with endpoint(chosen, "--latency", str(chosen.latency), *faults) as url:
+            seen = shaken(chosen, runs, matches, url, there)
         seen.wrong += [*differences(runs / "calm", runs / "shaken"), *unsound(runs / "shaken", seen)]
     print(json.dumps({**asdict(seen), "calm_s": calm_s, "shaken_s": time.monotonic() - started - calm_s}, indent=2))
     raise SystemExit(bool(seen.wrong))
@@ -131,18 +132,22 @@ def main() -> None:
 
 
 def listed(chosen: argparse.Namespace, folder: Path) -> Path:
-    """The list of matches: as many debates of speakers who are nobody else's."""
-    path = folder / "matches.csv"
+    """The list of matches, as many debates of speakers who are nobody else's, and beside it what everybody's tokens cost."""
+    path, judges = folder / "matches.csv", {f"openai/seeded-judge/{n}" for n in range(3)}
     if chosen.tools:
         command = [sys.executable, str(chosen.tools / "replay_matches.py"), "--seeded", str(chosen.debates)]
         path.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        return path
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["match", "topic", "proposition", "opposition"])
-        for n in range(chosen.debates):
-            sides = (f"openai/seeded/{n}/{side}" for side in ("proposition", "opposition"))
-            rows.writerow([f"debate-{n}", f"This house supports proposal {n % 50}.", *sides])
+    else:
+        with path.open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["match", "topic", *SIDES])
+            for n in range(chosen.debates):
+                sides = (f"openai/seeded/{n}/{side}" for side in SIDES)
+                rows.writerow([f"debate-{n}", f"This house supports proposal {n % 50}.", *sides])
+    with path.open(newline="") as file:
+        seated = judges.union(*([row[side] for side in SIDES] for row in csv.DictReader(file)))
+    (folder / "conf").mkdir()
+    (folder / "conf" / "prices.yaml").write_text(yaml.safe_dump(dict.fromkeys(sorted(seated), PRICE)))
     return path
 
 
@@ -150,7 +155,8 @@ def new(chosen: argparse.Namespace, runs: Path, matches: Path, name: str) -> lis
     """The command that begins a run."""
     judges = ", ".join(f"judge_{n}: {{model: openai/seeded-judge/{n}}}" for n in range(3))
     return [
-        *(ARENA, "run", "--quiet", f"runs={runs}", f"name={name}", "schedule=explicit", f"matches={matches}"),
+        *(ARENA, "run", "--quiet", "--config-dir", str(runs / "conf"), f"runs={runs}", f"name={name}"),
+        *("schedule=explicit", f"matches={matches}"),
         *("agents=none", "judge=panel", f"+judge.judges={{{judges}}}", "judge.orders=as_spoken"),
         "game.params.tags={private_confidence: bet_amount, reasoning: bet_logic_private}",
         "judge.tags={choice: winnerName, probability: confidence}",
@@ -160,9 +166,20 @@ def new(chosen: argparse.Namespace, runs: Path, matches: Path, name: str) -> lis
             "limits.tries=12",
             f"limits.timeout_s={chosen.timeout}",
         ),
-        *([] if chosen.runner == "local" else [f"runner={chosen.runner}"]),
+        "budget.output_tokens=1000",
+        *bounded(UNBOUNDED),
         *chosen.override,
     ]
+
+
+def bounded(by: Spent) -> list[str]:
+    """The overrides for a bound of each unit."""
+    return [f"budget.{unit}={getattr(by, unit)}" for unit in STAGES]
+
+
+def cluster(chosen: argparse.Namespace, nodes: Nodes | None) -> list[str]:
+    """The overrides for who plays the matches."""
+    return [] if nodes is None else ["runner=ray", f"runner.address={nodes.address}"]
 
 
 def surroundings(url: str) -> dict[str, str]:
@@ -171,94 +188,115 @@ def surroundings(url: str) -> dict[str, str]:
 
 def calm(chosen: argparse.Namespace, runs: Path, matches: Path, url: str) -> None:
     """Play without disturbance, in this machine's one process."""
-    local = argparse.Namespace(**{**vars(chosen), "runner": "local"})
-    command = new(local, runs, matches, "calm")
+    command = new(chosen, runs, matches, "calm")
     done = subprocess.run(command, env=surroundings(url), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the calm run ended with {done.returncode}:\n{done.stderr[-2000:]}")
 
 
-def shaken(chosen: argparse.Namespace, runs: Path, matches: Path, url: str) -> Shaken:
+def shaken(chosen: argparse.Namespace, runs: Path, matches: Path, url: str, nodes: Nodes | None) -> Shaken:
     """Play among faults, kill at each count, go on until the run says that it is finished."""
     run, seen, drawn = runs / "shaken", Shaken(), random.Random(chosen.seed)
     expected = chosen.debates * CALLS
     owed = plan(chosen, drawn, expected)
-    bounds = [round(expected * 0.5), round(expected * 0.8), 10 * expected]
-    command = [*new(chosen, runs, matches, "shaken"), f"budget.calls={bounds[0]}"]
-    said = runs / "said.txt"
+    units = [*STAGES]
+    bound = replace(UNBOUNDED, calls=expected // 2)
+    bounds: dict[str, Spent] = {}
+    moments: list[books.Moment] = []
+    command, said = [*new(chosen, runs, matches, "shaken"), *bounded(bound), *cluster(chosen, nodes)], runs / "said.txt"
     while True:
-        before, lost = stats(url)["answered"], False
+        before, killed = stats(url)["answered"], False
         with said.open("w") as out:
             process = subprocess.Popen(command, env=surroundings(url), stdout=out, stderr=out)
         while process.poll() is None:
             known = stats(url)
             # Killed before it has done anything, a process proves nothing.
             if owed and known["answered"] >= owed[0][0] and known["answered"] > before:
-                _, victim = owed.pop(0)
-                if kill(victim, process, drawn):
+                victim, then = owed[0][1], kill(owed[0][1], process, nodes, run / "ledger", drawn)
+                if then:
+                    owed.pop(0)
+                    before, killed = known["answered"], True
                     seen.kills[victim] = seen.kills.get(victim, 0) + 1
-                    seen.in_flight += known["in_flight"]
-                    lost = True
+                    seen.at_the_endpoint += known["in_flight"]
+                    moments += then
             time.sleep(0.02)
-        code, bound = process.returncode, bounds[0]
-        answered = stats(url)["answered"]
-        if code == BUDGET and len(bounds) > 1:
-            seen.budgets.append((bound, answered))
-            bounds.pop(0)
-        elif code == 0:
-            break
-        elif not lost:
-            raise SystemExit(f"the run ended with {code}:\n{said.read_text()[-3000:]}")
-        command = [ARENA, "resume", "--quiet", str(run), f"budget.calls={bounds[0]}"]
+        bounds |= {name: bound for name in books.moment(run / "ledger") if name not in bounds}
+        match process.returncode:
+            case 0:
+                break
+            case code if code == BUDGET and units:
+                seen.stages.append(stage(run, units.pop(0), bound, stats(url)["answered"]))
+                bound = raised(run, units)
+            case code if not killed:
+                raise SystemExit(f"the run ended with {code}:\n{said.read_text()[-3000:]}")
+            case _:
+                pass
+        command = [ARENA, "resume", "--quiet", str(run), *bounded(bound)]
     known = stats(url)
     seen.answered, seen.faults = known["answered"], known["faults"]
+    seen.in_flight = len(set().union(*(books.in_flight(run / "ledger", moment) for moment in moments)))
     seen.duplicates = known.get("duplicate_calls", known["duplicate_bodies"])
+    seen.wrong += passed(run, bounds)
     if owed:
         seen.wrong.append(f"the run ended before {len(owed)} of the kills")
     return seen
 
 
+def raised(run: Path, units: Sequence[str]) -> Spent:
+    """The bound of the next stage."""
+    if not units:
+        return UNBOUNDED
+    *_, (_, now) = books.spent(run / "ledger")
+    return replace(UNBOUNDED, **{units[0]: type(getattr(now, units[0]))(MORE * getattr(now, units[0]))})
+
+
+def stage(run: Path, unit: str, bound: Spent, answered: int) -> Stage:
+    """What was spent when a bound was reached."""
+    calls = frames.read_table(run / "tables", "calls")
+    nobody_knows = calls["status"].isin(["in_flight", "lost"])
+    sums = {
+        "calls": calls["calls"].sum(),
+        "usd": calls["cost_usd"].sum() + calls.loc[nobody_knows, "most_usd"].sum(),
+        "tokens": calls["input_tokens"].sum() + calls["output_tokens"].sum(),
+    }
+    *_, (_, now) = books.spent(run / "ledger")
+    return Stage(unit, getattr(bound, unit), float(sums[unit]), getattr(now, unit), answered)
+
+
 def plan(chosen: argparse.Namespace, drawn: random.Random, expected: int) -> list[tuple[int, str]]:
-    """When to kill, in calls answered, and whom: of a cluster mostly workers, and once the raylet."""
+    """When to kill, in calls answered, and whom: of a cluster drivers and workers, and once the raylet of a node."""
     counts = sorted(drawn.sample(range(2, expected - CALLS), chosen.kills))
     if chosen.runner == "local":
         return [(count, "driver") for count in counts]
-    victims = [drawn.choice(["driver", "worker", "worker"]) for _ in counts]
+    victims = [drawn.choice(["driver", "worker"]) for _ in counts]
     victims[len(victims) // 2] = "raylet"
     return list(zip(counts, victims, strict=True))
 
 
-def kill(victim: str, process: subprocess.Popen[bytes], drawn: random.Random) -> bool:
-    """SIGKILL the driver, or one of the processes that it has started. False where there is none of that kind."""
+def kill(
+    victim: str, process: subprocess.Popen[bytes], nodes: Nodes | None, ledger: Path, drawn: random.Random
+) -> list[books.Moment]:
+    """SIGKILL the driver, a worker, or a node's raylet. Returns the moments at which calls were lost by it; none where there was
+    nobody to kill."""
     if victim == "driver":
         process.kill()
         process.wait()
-        return True
-    began = "ray::" if victim == "worker" else "raylet"
-    names = ((pid, Path(words[0]).name if victim == "raylet" else words[0]) for pid, words in descendants(process.pid))
-    found = sorted(pid for pid, name in names if name.startswith(began) and "IDLE" not in name)
-    if found:
+        return [books.moment(ledger)]
+    assert nodes is not None
+    if victim == "worker":
+        if not (found := nodes.workers()):
+            return []
         with suppress(ProcessLookupError):
             os.kill(drawn.choice(found), signal.SIGKILL)
-    return bool(found)
-
-
-def descendants(pid: int) -> list[tuple[int, list[str]]]:
-    """The processes below one and their command lines, as far as /proc tells them."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found: list[tuple[int, list[str]]] = []
-    below = list(children.get(pid, []))
-    while below:
-        child = below.pop()
-        below += children.get(child, [])
-        with suppress(OSError):
-            found.append((child, Path(f"/proc/{child}/cmdline").read_text().split("\0")))
-    return found
+        return [books.moment(ledger)]
+    nodes.lose_one()
+    # Its worker notices a little later, and has sent more by then.
+    moments = [books.moment(ledger)]
+    while nodes.leaving():
+        moments.append(books.moment(ledger))
+        time.sleep(0.02)
+    nodes.replace_it()
+    return [moments[0], books.moment(ledger)]
 
 
 # ------------------------------------------------------------------ what must hold
@@ -271,7 +309,7 @@ def differences(calm: Path, shaken: Path) -> list[str]:
         try:
             pd.testing.assert_frame_equal(comparable(calm, name), comparable(shaken, name))
         except AssertionError as problem:
-            found.append(f"{name}: {problem}")
+            found.append(f"{name}: {str(problem)[:SHOWN]}")
     return found
 
 
@@ -286,15 +324,38 @@ def comparable(run: Path, name: str) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
+def passed(run: Path, bounds: Mapping[str, Spent]) -> list[str]:
+    """Where more was spent than the bound that held when a segment of the ledger was written, at any moment of it."""
+    most: dict[str, Spent] = {}
+    for segment, now in books.spent(run / "ledger"):
+        before = most.get(segment, now)
+        most[segment] = Spent(*(max(getattr(before, unit), getattr(now, unit)) for unit in ("usd", "tokens", "calls")))
+    return [
+        f"{segment}: {getattr(reached, unit)} {unit} spent, of at most {getattr(bounds[segment], unit)}"
+        for segment, reached in most.items()
+        for unit in STAGES
+        if getattr(reached, unit) > getattr(bounds[segment], unit) * (1 + 1e-9)
+    ]
+
+
 def unsound(run: Path, seen: Shaken) -> list[str]:
     """What else does not hold of a run that was killed; notes the intents without a reply."""
     calls = frames.read_table(run / "tables", "calls")
-    seen.without_reply = int((calls["status"] == "in_flight").sum())
-    found = [f"the budget of {bound} calls was passed: {calls}" for bound, calls in seen.budgets if calls > bound]
-    if not seen.budgets:
+    seen.without_reply = int(calls["status"].isin(["in_flight", "lost"]).sum())
+    found = [
+        f"the bound of {stage.bound} {stage.unit} was passed: {amount}"
+        for stage in seen.stages
+        for amount in (stage.table, stage.ledger, stage.answered if stage.unit == "calls" else 0)
+        if amount > stage.bound * (1 + 1e-9)
+    ]
+    if not seen.stages:
         found.append("no budget was reached")
-    if seen.duplicates > seen.without_reply:
-        found.append(f"{seen.duplicates} calls were answered twice, but {seen.without_reply} intents have no reply")
+    if seen.duplicates > seen.in_flight:
+        found.append(f"{seen.duplicates} calls were answered twice, of {seen.in_flight} in flight at the kills")
+    if seen.without_reply < seen.duplicates:
+        found.append(
+            f"{seen.duplicates} calls were answered twice, but {seen.without_reply} are listed without a reply"
+        )
     checked = subprocess.run([ARENA, "log", "verify", str(run), "--json"], capture_output=True, text=True, check=False)
     if checked.returncode:
         found.append(f"arena log verify: {checked.stdout[-2000:]}{checked.stderr[-2000:]}")
@@ -309,7 +370,8 @@ def endpoint(chosen: argparse.Namespace, *options: str) -> Generator[str]:
     """An endpoint in a process of its own while the context lasts."""
     ours = [sys.executable, "-m", "arena.testing", "--seeded"]
     script: Sequence[str] = [sys.executable, str(chosen.tools / "llm_endpoint.py")] if chosen.tools else ours
-    command = [*script, "--port", "0", "--life", "7200", *options]
+    # Of the seed both the faults and what is said depend.
+    command = [*script, "--port", "0", "--life", "7200", "--seed", str(chosen.seed), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1]

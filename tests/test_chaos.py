@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,9 +23,23 @@ from agents import limits
 from agents.models.errors import Disconnected, ModelError, Overloaded, RateLimited, TimedOut
 from agents.models.openai import OpenAIModel
 from arena.forms import Choice, Confidence, Form, Malformed, Speech, read
+from arena.history import NOTHING, Spent
+from arena.ledger import Ledger
 from arena.run import Run
 from arena.testing import Chaos, Exchange, Faults, FunctionModel, chaos, seeded, serve_in_thread
-from arena.types import Ask, Completion, Experiment, Message, Occasion, Request, Sampling
+from arena.types import (
+    Ask,
+    CallKey,
+    Completion,
+    Errand,
+    Experiment,
+    Message,
+    Most,
+    Occasion,
+    Request,
+    Sampling,
+    Usage,
+)
 
 CALM = FunctionModel(lambda request: "calm")
 
@@ -201,13 +219,73 @@ def test_a_run_killed_three_times_among_faults_over_http_ends_as_a_calm_one(tmp_
     assert counts.duplicate_bodies <= without_reply
 
 
+# ------------------------------------------------------------------ benchmarks/chaos.py
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """The scripts of the folder, which are no package."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def errand(match: str, step: int = 0) -> Errand:
+    return Errand(match, CallKey(step, 0, 0, 0), "s", "debater", "test/a", "digest", Most(1.0, 100))
+
+
+def test_what_was_in_flight_at_a_moment_is_read_later(tmp_path: Path, script: Callable[[str], Any]) -> None:
+    books, book = script("books"), Ledger(tmp_path)
+    book.intent(errand("early"))
+    book.intent(errand("late"))
+    book.answer(errand("early"), Completion("", usage=Usage(1, 1)))
+    then = books.moment(tmp_path)
+    book.answer(errand("late"), Completion("", usage=Usage(1, 1)))
+    book.intent(errand("later"))
+    book.close()
+    assert [match for match, _, _ in books.in_flight(tmp_path, then)] == ["late"]
+    assert [match for match, _, _ in books.in_flight(tmp_path, books.moment(tmp_path))] == ["later"]
+
+
+def test_a_bound_that_was_passed_for_a_moment_is_told(tmp_path: Path, script: Callable[[str], Any]) -> None:
+    """Two calls that could have come to $2 were in flight under a bound of $1.5; in the end they cost nothing."""
+    ledger = tmp_path / "ledger"
+    book = Ledger(ledger)
+    for match in ("a", "b"):
+        book.intent(errand(match))
+    for match in ("a", "b"):
+        book.answer(errand(match), Completion("", usage=Usage(1, 1), cost_usd=0.0))
+    book.close()
+    chaos = script("chaos")
+    assert chaos.passed(tmp_path, {"0001.jsonl": Spent(2.0, 200, 2)}) == []
+    assert chaos.passed(tmp_path, {"0001.jsonl": Spent(1.5, 200, 2)}) == ["0001.jsonl: 2.0 usd spent, of at most 1.5"]
+    assert [now.usd for _, now in script("books").spent(ledger)] == [1.0, 2.0, 1.0, 0.0]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_lines_of_a_ledger_add_up_to_what_its_reader_counts(tmp_path: Path, script: Callable[[str], Any]) -> None:
+    setting = patient(tmp_path)
+    model = Chaos(FunctionModel(said), 0.4, seed=1, timeout_s=0.01)
+    with dies_after(9, 0.5), suppress(Killed):
+        play(setting, tmp_path / "run", model)
+    reading = play(setting, tmp_path / "run", model).read()
+    *_, (_, now) = script("books").spent(tmp_path / "run" / "ledger")
+    assert now == sum(reading.spent.values(), NOTHING)
+
+
 @pytest.mark.slow
-def test_the_chaos_run_in_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("runner", "kinds"), [("local", {"driver"}), ("ray", {"driver", "worker", "raylet"})])
+def test_the_chaos_run_in_small(tmp_path: Path, runner: str, kinds: set[str]) -> None:
     """Real processes, SIGKILLs and budgets: benchmarks/chaos.py itself."""
-    script = Path(__file__).parents[1] / "benchmarks" / "chaos.py"
-    command = [sys.executable, str(script), "--debates", "6", "--kills", "3", "--timeout", "0.5"]
+    if runner == "ray" and importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is an extra")
+    command = [sys.executable, str(BENCHMARKS / "chaos.py"), "--debates", "12", "--kills", "4", "--timeout", "0.5"]
+    command += ["--runner", runner, "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout)
-    assert seen["kills"] == {"driver": 3}
+    assert seen["kills"].keys() == kinds
+    assert sum(seen["kills"].values()) == 4
+    assert [stage["unit"] for stage in seen["stages"]] == ["calls", "usd", "tokens"]
     assert seen["wrong"] == []

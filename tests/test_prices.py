@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.prices import cost, most, price
 from arena import config
-from arena.types import Ask, Message, Occasion, Request, Sampling, Usage
+from arena.types import Ask, Message, Most, Occasion, Request, Sampling, Usage
 
 PRICES = {
     "openai/o1": {"input": 15.0, "cached": 7.5, "output": 60.0},
@@ -60,7 +60,7 @@ def test_a_dated_id_with_a_line_of_its_own_has_that_price() -> None:
 def test_a_name_that_merely_begins_alike_has_no_price(model: str) -> None:
     assert price(PRICES, model) is None
     assert cost(PRICES, model, Usage(10, 10)) is None
-    assert most(PRICES, request("x", model=model)) is None
+    assert most(PRICES, request("x", model=model)).usd is None
 
 
 SHIPPED = config.compose()["prices"]
@@ -91,11 +91,14 @@ def test_a_shipped_price_is_one(name: str) -> None:
         ("openai/gpt-4o", Usage(1_000_000, 0, cache_write=500_000), 2.5),
         ("openai/o1", Usage(0, 1_000_000, reasoning=900_000), 60.0),
         ("local/free", Usage(1_000, 1_000), 0.0),
-        ("openai/gpt-4o", Usage(), 0.0),
     ],
 )
 def test_a_call_costs_what_its_tokens_cost(model: str, usage: Usage, usd: float) -> None:
     assert cost(PRICES, model, usage) == pytest.approx(usd)
+
+
+def test_a_reply_that_does_not_say_what_was_used_has_no_cost() -> None:
+    assert cost(PRICES, "openai/gpt-4o", Usage()) is None
 
 
 # ------------------------------------------------------------------ the most that it can cost
@@ -120,31 +123,35 @@ def test_no_usage_within_the_limits_costs_more_than_the_most(
 ) -> None:
     sent = sum(len(content.encode()) for content in contents)
     taken = data.draw(st.integers(0, sent))
+    written = data.draw(st.integers(0 if taken else 1, limit))
     cached = data.draw(st.integers(0, taken))
-    usage = Usage(taken, data.draw(st.integers(0, limit)), cached, data.draw(st.integers(0, taken - cached)))
+    usage = Usage(taken, written, cached, data.draw(st.integers(0, taken - cached)))
     bound, paid = most({"m": line}, request(*contents, model="m", limit=limit)), cost({"m": line}, "m", usage)
-    assert bound is not None
+    assert bound.usd is not None
+    assert bound.tokens is not None
     assert paid is not None
-    assert paid <= bound * (1 + 1e-9) + 1e-12
+    assert paid <= bound.usd * (1 + 1e-9) + 1e-12
+    assert usage.input + usage.output <= bound.tokens
 
 
 def test_the_most_counts_bytes_and_not_characters() -> None:
     plain, wide = (most(PRICES, request(text, limit=1)) for text in ("a" * 100, "語" * 100))
-    assert plain is not None
-    assert wide is not None
-    assert wide > 2 * plain
+    assert (wide.usd or 0) > 2 * (plain.usd or 0) > 0
+    assert (wide.tokens or 0) - (plain.tokens or 0) == 200
 
 
 def test_the_most_allows_for_what_a_chat_puts_around_every_message() -> None:
     one, several = (most(PRICES, request(*texts, limit=1)) for texts in (["a" * 8], ["a"] * 8))
-    assert one is not None
-    assert several is not None
-    assert several > one
+    assert (several.usd or 0) > (one.usd or 0)
 
 
 def test_a_lone_surrogate_is_counted() -> None:
-    assert most(PRICES, request("\ud800")) is not None
+    assert most(PRICES, request("\ud800")).usd is not None
 
 
 def test_without_a_limit_on_the_output_nobody_knows_the_most() -> None:
-    assert most(PRICES, request("x", limit=None)) is None
+    assert most(PRICES, request("x", limit=None)) == Most(None, None)
+
+
+def test_what_is_free_costs_nothing_and_has_tokens() -> None:
+    assert most(PRICES, request("x", model="simulated/x", limit=10), free=True) == Most(0.0, 10 + 1 + 2 * 16)
