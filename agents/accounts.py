@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from agents.breaker import Breaker
 from agents.congestion import Congestion
-from agents.models.errors import Disconnected, ModelError, Overloaded, RateLimited, TimedOut
-from agents.pace import Allowances, Quota
+from agents.models.errors import Disconnected, ModelError, Overloaded, RateLimited, TimedOut, Unreachable
+from agents.pace import NOTHING, Allowances, Quota, Taken
 from arena.types import Completion
 
 FOREVER = float("inf")
@@ -23,7 +23,7 @@ class Left(NamedTuple):
     at: float
     model: str
     tokens: int
-    taken: tuple[float, float, float, float]
+    taken: Taken
     probe: bool
     """Whether it is to find out if the account is back."""
 
@@ -64,7 +64,7 @@ class Account:
         if self._tokens is not None:
             self._tokens.take(now, tokens)
         granted = self._granted.get(model)
-        return Left(now, model, tokens, _NOTHING if granted is None else granted.take(now, tokens), probe)
+        return Left(now, model, tokens, NOTHING if granted is None else granted.take(now, tokens), probe)
 
     def put_back(self, left: Left) -> None:
         """The call did not leave after all."""
@@ -73,6 +73,8 @@ class Account:
             self._requests.correct(-1)
         if self._tokens is not None:
             self._tokens.correct(-left.tokens)
+        if (granted := self._granted.get(left.model)) is not None:
+            granted.put_back(left.taken)
 
     def gone(self) -> None:
         """A call was given up while it was under way."""
@@ -92,7 +94,7 @@ class Account:
             if crowded:
                 self._refused_with = f"HTTP {answer.status}" if answer.status else answer.kind.replace("_", " ")
                 self.congestion.refused(now, left.at, places)
-            if isinstance(answer, Overloaded | TimedOut | Disconnected):
+            if isinstance(answer, Overloaded | TimedOut | Disconnected | Unreachable):
                 self.breaker.failed(now, left.probe, answer.message)
             else:
                 self.breaker.answered()
@@ -111,7 +113,7 @@ class Account:
         if self.breaker.opened_at is None:
             return ""
         wait_s = self.breaker.wait_s(now)
-        again = f"tries again in {seconds(wait_s)}" if wait_s else "tries again"
+        again = f"tries again in {span(wait_s)}" if wait_s else "tries again"
         return f"{self.name}: {self.outage}, {again}"
 
     @property
@@ -128,16 +130,19 @@ class Account:
             return broken
         for quota, unit in ((self._requests, "requests"), (self._tokens, "tokens")):
             if quota is not None and (wait_s := quota.wait_s(now)):
-                return f"{self.name}: {quota.per_minute:,.0f} {unit} a minute reached, {seconds(wait_s)}"
+                return f"{self.name}: {quota.per_minute:,.0f} {unit} a minute reached, {span(wait_s)}"
         if granted := self._granted.get(model):
             wait_s, what = granted.wait(now, tokens)
             if wait_s:
-                return f"{model}: the provider's limit of {what} reached, {seconds(wait_s)}"
+                return f"{model}: the provider's limit of {what} reached, {span(wait_s)}"
         return ""
 
 
-_NOTHING = (0.0, 0.0, 0.0, 0.0)
-
-
-def seconds(wait_s: float) -> str:
-    return f"{max(1, round(wait_s))} s"
+def span(wait_s: float) -> str:
+    """A time to wait, in words."""
+    if wait_s < 120:
+        return f"{max(1, round(wait_s))} s"
+    if wait_s < 2 * 86_400:
+        hours, minutes = divmod(round(wait_s / 60), 60)
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{wait_s / 86_400:.3g} days"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from math import ceil
@@ -40,30 +42,32 @@ class Scope:
     """What one bound is put on: the run, a model, or a role."""
 
     name: str
+    key: str
+    """What it is called in the configuration; a unit stands for `{}`."""
     caps: Caps
     spent: Spent = NOTHING
     held: Spent = NOTHING
     """By calls that are under way."""
 
-    def share(self, needs: Needs) -> float | None:
+    def times(self, needs: Needs) -> float | None:
         """How many times what is thought of these needs is within the bounds; None where they fall under none."""
         thought = sum((need.thought for who, need in needs.items() if self.name in _names(who)), NOTHING)
         bounds = [(getattr(self.caps, unit), getattr(thought, unit)) for unit in UNITS]
-        times = [cap / wanted for cap, wanted in bounds if cap is not None and wanted]
-        return min(times) if times else None
+        found = [cap / wanted for cap, wanted in bounds if cap is not None and wanted]
+        return min(found) if found else None
 
     def room(self, wanted: Spent) -> bool:
         """Whether so much more is within the bounds."""
         return not self.lacking(wanted)
 
-    def of(self, needs: Needs) -> Spent:
+    def reserve(self, needs: Needs) -> Spent:
         """What should be left in it before matches with these needs are begun: `RESERVE` times what they are thought to come to,
         and what leaves room for their dearest call at its most, so that the last can leave."""
         here = [need for who, need in needs.items() if self.name in _names(who)]
         thought = sum((need.thought for need in here), NOTHING)
         dearest = reduce(_larger, (need.dearest for need in here), NOTHING)
-        reserve = Spent(RESERVE * thought.usd, ceil(RESERVE * thought.tokens), ceil(RESERVE * thought.calls))
-        return _larger(reserve, thought + dearest)
+        multiple = Spent(RESERVE * thought.usd, ceil(RESERVE * thought.tokens), ceil(RESERVE * thought.calls))
+        return _larger(multiple, thought + dearest)
 
     def lacking(self, wanted: Spent) -> list[str]:
         """The bounds that so much more would break."""
@@ -102,14 +106,19 @@ class Budget:
     _scopes: dict[Who, list[Scope]] = field(default_factory=dict[Who, list[Scope]], init=False)
     _all: list[Scope] = field(init=False)
     _groups: dict[str, _Group] = field(default_factory=dict[str, _Group], init=False)
+    waiting: Counter[str] = field(default_factory=Counter[str], init=False)
+    """Calls, and players who would begin matches, that wait for something to be given back."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         rules = self.rules
         self._all = [
-            Scope("the run", rules.run),
-            *(Scope(name, caps) for name, caps in rules.models.items()),
-            *(Scope(f"role {name}", caps) for name, caps in rules.roles.items()),
+            Scope("the run", "budget.{}=...", rules.run),
+            *(
+                Scope(name, f"'budget.models={{{{{name}: {{{{{{}}: ...}}}}}}}}'", caps)
+                for name, caps in rules.models.items()
+            ),
+            *(Scope(f"role {name}", f"budget.roles.{name}.{{}}=...", caps) for name, caps in rules.roles.items()),
         ]
 
     def begin(self, spent: Mapping[Who, Spent]) -> None:
@@ -155,15 +164,25 @@ class Budget:
 
     async def changed(self) -> None:
         """Returns when something was given back."""
-        self._changed.clear()
-        await self._changed.wait()
+        with self.waited_for("calls"):
+            self._changed.clear()
+            await self._changed.wait()
+
+    @contextmanager
+    def waited_for(self, who: str) -> Generator[None]:
+        """Count who waits for something to be given back, while the body runs."""
+        self.waiting[who] += 1
+        try:
+            yield
+        finally:
+            self.waiting[who] -= 1
 
     # -------------------------------------------------------------- matches
 
     def admit(self, matches: Sequence[str], needs: Needs, *, begun: bool = False) -> Scope | None:
         """Set aside what matches that belong together need; those that are `begun` in any case. The scope that has not enough left,
         None when they may begin."""
-        wanted = [scope.of(needs) for scope in self._all]
+        wanted = [scope.reserve(needs) for scope in self._all]
         groups = {id(group): group for group in self._groups.values()}.values()
         for place, scope in enumerate(self._all):
             aside = sum((_above(group.needs[place] - group.drawn[place]) for group in groups), NOTHING)
@@ -199,12 +218,12 @@ def _names(who: Who) -> tuple[str, str, str]:
     return "the run", who[0], f"role {who[1]}"
 
 
-def told(scope: Scope, needs: Needs) -> str:
+def shortfall(scope: Scope, needs: Needs) -> str:
     """What some models and roles want of a scope where it is more than is left, in words."""
-    wanted = scope.of(needs)
+    wanted = scope.reserve(needs)
     return " and ".join(
-        f"{amount(unit, getattr(wanted, unit))} of {amount(unit, scope.left(unit) or 0)} left"
-        for unit in scope.lacking(wanted) or UNITS[:0]
+        f"{amount(unit, getattr(wanted, unit))} where {amount(unit, max(scope.left(unit) or 0, 0))} are left"
+        for unit in scope.lacking(wanted)
     )
 
 

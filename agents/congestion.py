@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log2
 from statistics import fmean, median
 from typing import Literal
 
@@ -18,6 +19,13 @@ SOONEST_TRIAL, RAREST_TRIAL = 2, 64
 """Rounds between two such tries, the second while they find nothing."""
 FEWEST = 16
 """Replies that are needed to say that they are slow."""
+USUAL = 0.25
+"""The largest share of refusals that may come whatever we do. A server that turns away the calls beyond what it can take, and
+no more than this share of them, turns none away at half as many."""
+ENOUGH = 80
+"""Outcomes that are needed to say which share of them are refusals."""
+DOUBT = 0.9
+"""What is kept of such a share when more is refused than it explains."""
 
 Reason = Literal["refused", "slow"]
 
@@ -29,6 +37,9 @@ class Congestion:
     what a change did is known before the next one and a burst of refusals counts once. It doubles a round until something
     pushes back; a refused round cuts it to the share that was taken. Then it grows by a quarter of what it lost, by one, and
     slower still around the ceiling that it remembers; past that it doubles again.
+
+    Where as large a share was refused at half the limit, refusals do not come of how many calls there are: the limit is put back,
+    and cut again only for a larger share.
 
     Replies are compared with the fastest of the same model and about the same length. Where a round is `SLOW`, the
     limit is cut as a trial: if the next replies are faster, the queue was ours; if not, the server is slow whatever we do,
@@ -49,6 +60,8 @@ class Congestion:
         self._refused = 0
         self._grew = False
         self._slowness: list[float] = []
+        self._shares: dict[int, tuple[float, float]] = {}
+        """Outcomes and refusals of late, by the limit they met: two steps for each doubling."""
         self._crowded = False
         """Whether replies are slow enough to grow no further."""
         self._fastest: dict[tuple[str, int], float] = {}
@@ -98,16 +111,27 @@ class Congestion:
         self.limit = min(float(self.ceiling), self.limit + step)
 
     def _round(self, now: float, in_flight: int) -> None:
+        step = int(2 * log2(self.limit))
         if self._refused:
-            self._trial = None
+            usual = self._share(step - 3, step - 2)
             # Of a round that is not over, at least this share was turned away.
-            share = self._refused / max(self._outcomes, self.limit)
-            # A little below what was taken, or it would be refused again at once.
-            self._cut(now, max(MOST_CUT, 0.98 - share), "refused")
-            return
+            outcomes = max(self._outcomes, self.limit)
+            share = self._refused / outcomes
+            if self._refused > usual * outcomes + 2 * (usual * outcomes) ** 0.5:
+                self._trial = None
+                self._count(step)
+                here, above = self._share(step - 1, step), self._share(step + 2, step + 3)
+                if 0 < above <= USUAL and here >= above / 2:
+                    self._put_back(now)
+                else:
+                    self._doubt(step - 3, step - 2)
+                    # A little below what was taken, or it would be refused again at once.
+                    self._cut(now, max(MOST_CUT, 0.98 - share + usual), "refused")
+                return
         if len(self._slowness) < FEWEST:
             self._asked += FEWEST
             return
+        self._count(step)
         most = 3 * median(self._slowness)  # a few that stall say nothing of the others
         slowness = fmean(min(slow, most) for slow in self._slowness)
         self._crowded = slowness > 0.9 * SLOW
@@ -115,11 +139,41 @@ class Congestion:
         used = in_flight * 2 >= self.limit
         if self._trial is not None:
             self._judge(now, slowness)
-        elif slowness > SLOW and self._rounds_to_trial <= 0 and self.limit > 1 and not self._grew and used:
+        elif self._crowded and self.at_once == 1:
+            # One at a time makes no queue: the server is as slow as that, whatever we do.
+            self._expect(slowness)
+            self._crowded = False
+            self._begin(now)
+        elif slowness > SLOW and self._rounds_to_trial <= 0 and not self._grew and used:
             self._trial = self.limit, self._remembered, slowness
             self._cut(now, max(MOST_CUT, min(TRIAL, SLOW / slowness)), "slow")
         else:
             self._begin(now)
+
+    def _count(self, step: int) -> None:
+        """Take the round into the shares."""
+        outcomes, refused = self._shares.get(step, (0.0, 0.0))
+        kept = 0.5 if outcomes > 4 * ENOUGH else 1.0
+        self._shares[step] = kept * outcomes + self._outcomes, kept * refused + self._refused
+
+    def _doubt(self, *steps: int) -> None:
+        """Forget some of what is known of some limits, so that it is found out anew where it often explains too little."""
+        for step in self._shares.keys() & set(steps):
+            outcomes, refused = self._shares[step]
+            self._shares[step] = DOUBT * outcomes, DOUBT * refused
+
+    def _share(self, *steps: int) -> float:
+        """Which share is refused at some limits; nothing where that is not known, or more than is ever usual."""
+        outcomes, refused = (
+            sum(found) for found in zip(*(self._shares.get(step, (0.0, 0.0)) for step in steps), strict=True)
+        )
+        return refused / outcomes if outcomes >= ENOUGH and refused <= USUAL * outcomes else 0.0
+
+    def _put_back(self, now: float) -> None:
+        """Go back to where as large a share was refused."""
+        self.limit = min(float(self.ceiling), 2 * self.limit)
+        self._remembered, self.reason = float("inf"), None
+        self._begin(now)
 
     def _judge(self, now: float, slowness: float) -> None:
         """Whether the trial made replies faster, by enough of what a queue of ours would have become shorter."""
@@ -131,13 +185,17 @@ class Congestion:
             self._rounds_to_trial = 0
             self._begin(now)
             return
-        # Room is left for one more trial, should it become slower still.
-        usual = max(1.0, slowness / (0.6 * SLOW))
-        self._fastest = {alike: fastest * usual for alike, fastest in self._fastest.items()}
+        self._expect(slowness)
         self.limit, self._remembered, self._crowded, self.reason = limit, remembered, False, None
         self._rounds_to_trial = self._pause
         self._pause = min(2 * self._pause, RAREST_TRIAL)
         self._begin(now)
+
+    def _expect(self, slowness: float) -> None:
+        """Take replies as slow as these for usual."""
+        # Room is left for one more trial, should it become slower still.
+        usual = max(1.0, slowness / (0.6 * SLOW))
+        self._fastest = {alike: fastest * usual for alike, fastest in self._fastest.items()}
 
     def _cut(self, now: float, factor: float, reason: Reason) -> None:
         self._remembered = self.limit

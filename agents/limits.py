@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Never
 
-from agents.accounts import FOREVER, Account, Left
-from agents.models.errors import Authentication, ModelError, Transient
+from agents.accounts import FOREVER, Account, Left, span
+from agents.models.errors import Authentication, ModelError, QuotaSpent, Transient
 from arena.types import Answer, Completion, Failure, Limits
 
 FIRST_BACKOFF_S = 0.5
@@ -60,7 +60,8 @@ class Limiter:
 
         `leaving` is called right before every try. Rate limits, overload, timeouts and broken connections are retried with
         backoff, jitter and the provider's Retry-After; whatever fails for good comes back as a `Failure`. Bad credentials
-        stop the run: nothing new leaves. A call is given up `limits.total_s` after it first could have left.
+        stop the run, and so does a Retry-After beyond `limits.total_s`: nothing new leaves. A call is given up
+        `limits.total_s` after it first could have left.
         """
         lane = self._lanes.get(model) or self._lane(model)
         account, limits = lane.account, self._limits
@@ -76,7 +77,9 @@ class Limiter:
                 left = await self._wait(lane, tokens, arrival, begun)
                 if left is None:
                     words = f"{account.name}: {account.outage}; given up after {limits.total_s:g} s"
-                    return Failure("overloaded", words, tries, started_at or time.time())
+                    # Where the last try may have cost, that is what the call came to.
+                    kind = problem.kind if problem is not None and problem.may_have_cost else "overloaded"
+                    return Failure(kind, words, tries, started_at or time.time())
             leaves = False
             try:
                 await self.turn()
@@ -108,7 +111,15 @@ class Limiter:
                 now = time.monotonic()
                 return replace(answer, tries=tries, started_at=started_at, latency_s=now - left.at)
             problem = answer
-            if isinstance(problem, Authentication):
+            if (
+                isinstance(problem, Transient)
+                and not problem.may_have_cost
+                and (problem.retry_after_s or 0.0) > limits.total_s
+            ):
+                # Calls that cannot wait for so long would fail one after the other, until none is left to ask again.
+                asked = f"{account.name} asks to be left alone for {span(problem.retry_after_s or 0.0)}, resume then"
+                problem = QuotaSpent(f"{asked}: {problem.message}")
+            if isinstance(problem, Authentication | QuotaSpent):
                 self.problem = problem
                 self.stop()
             if not isinstance(problem, Transient) or tries >= limits.tries:

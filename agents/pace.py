@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from arena.types import Rate, Rates
 
 LONGEST_S = 60.0
@@ -57,6 +59,10 @@ class Allowance:
         if now < self._full_at:
             self._there, self._at = self._now(now) - amount, now
 
+    def put_back(self, amount: float) -> None:
+        self.taken -= amount
+        self._there += amount
+
     def learn(self, now: float, left: float, taken: float, rate: Rate) -> None:
         """Take in the headers of the reply to a call that left at `left`, when so much was `taken`, itself included."""
         reset_s = min(max(rate.reset_s, 0.0), LONGEST_S)
@@ -73,6 +79,20 @@ class Allowance:
 
     def _now(self, now: float) -> float:
         return min(self.limit, self._there + self._rate * (now - self._at))
+
+
+Four = tuple[float, float, float, float]
+"""Of requests, tokens, input and output."""
+
+
+class Taken(NamedTuple):
+    """What a call took of each limit, and all that had been taken with it."""
+
+    amounts: Four
+    totals: Four
+
+
+NOTHING = Taken((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0))
 
 
 class Allowances:
@@ -96,21 +116,27 @@ class Allowances:
             (self.output.wait_s(now, output), f"{self.output.limit:,.0f} output tokens"),
         )
 
-    def take(self, now: float, tokens: float) -> tuple[float, float, float, float]:
-        """A call leaves. Returns what `learn` wants to know of it."""
+    def take(self, now: float, tokens: float) -> Taken:
+        """A call leaves. Returns what `learn` and `put_back` want to know of it."""
         output = tokens * self._output_share
         self.requests.take(now, 1)
         self.tokens.take(now, tokens)
         self.input.take(now, tokens - output)
         self.output.take(now, output)
-        return self.requests.taken, self.tokens.taken, self.input.taken, self.output.taken
+        totals = self.requests.taken, self.tokens.taken, self.input.taken, self.output.taken
+        return Taken((1.0, tokens, tokens - output, output), totals)
 
-    def learn(self, now: float, left: float, taken: tuple[float, float, float, float], rates: Rates) -> None:
+    def put_back(self, taken: Taken) -> None:
+        """The call did not leave after all."""
+        for allowance, amount in zip((self.requests, self.tokens, self.input, self.output), taken.amounts, strict=True):
+            allowance.put_back(amount)
+
+    def learn(self, now: float, left: float, taken: Taken, rates: Rates) -> None:
         """Take in what the headers of a reply say; `taken` is what `take` returned when its call left."""
         self._told = True
         told = (rates.requests, rates.tokens, rates.input_tokens, rates.output_tokens)
         for allowance, before, rate in zip(
-            (self.requests, self.tokens, self.input, self.output), taken, told, strict=True
+            (self.requests, self.tokens, self.input, self.output), taken.totals, told, strict=True
         ):
             if rate is not None:
                 allowance.learn(now, left, before, rate)

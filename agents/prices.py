@@ -30,7 +30,8 @@ def cost(prices: Prices, model: str, usage: Usage) -> float | None:
     known = price(prices, model)
     if known is None or usage == Usage():
         return None
-    fresh = usage.input - usage.cached - usage.cache_write
+    # Some servers count what is cached beside the input.
+    fresh = max(0, usage.input - usage.cached - usage.cache_write)
     million = (
         fresh * known["input"]
         + usage.cached * known.get("cached", known["input"])

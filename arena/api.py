@@ -89,7 +89,7 @@ async def play(
 ) -> Path:
     """Play an experiment into a new run directory, `runs/<name>` if none is given, or go on with the one that is there.
 
-    Returns the directory. Raises what `arena run` reports: `ConfigError`, `RunError`, `ProviderError`, `Authentication`.
+    Returns the directory. Raises what `arena run` reports: `ConfigError`, `RunError`, `ProviderError`, `ModelError`.
     """
     sections = config.sections(experiment)
     runs = Path(experiment.resolved["runs"])

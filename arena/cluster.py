@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import os
 import pickle
 import secrets
@@ -25,6 +26,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agents.limits import never
 from agents.models.errors import ModelError, Transient
 from arena.history import Entry, History
 from arena.types import Answer, Completion, Errand, Experiment, MatchSpec, Runner
@@ -38,6 +40,14 @@ ANSWER_S = 10.0
 """How long the head of a cluster may take to answer."""
 LOSSES = 5
 """Workers that may be lost in a row, with nothing answered in between, before the run is stopped."""
+GRACE_S = 30.0
+"""How much longer than a call may take a worker may be silent about it, before it counts as stalled and is given up."""
+BEAT_S = 10.0
+"""How long there may be nothing for a worker before it is asked for a sign of life."""
+LEFT_OUT_S = 300.0
+"""After how long a node that did not fit is tried again."""
+TOLD_S = 15.0
+"""How long it is told that a worker was lost."""
 
 Ask = Callable[[Errand, Callable[[], Awaitable[Completion | ModelError]]], Awaitable[Answer]]
 """The desk's: has a call made by sending it as often as it takes, and records it."""
@@ -45,6 +55,10 @@ Ask = Callable[[Errand, Callable[[], Awaitable[Completion | ModelError]]], Await
 
 class ClusterError(RuntimeError):
     """A cluster that cannot be had, or does not fit. The message says what to do."""
+
+
+class _Misfit(ClusterError):
+    """A node on which no worker can be had."""
 
 
 # ------------------------------------------------------------------ the head's end
@@ -79,6 +93,10 @@ class _Hand:
     hired: float
     up: bool = False
     """Whether it has started and fits."""
+    node: str = ""
+    """Where it is, once it has said so."""
+    stalled: str = ""
+    """Why it was given up, where that was our doing."""
     box: Box = field(default_factory=Box)
     plays: dict[str, _Play] = field(default_factory=dict[str, _Play])
     calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
@@ -93,6 +111,7 @@ class Cluster:
         shared = replace(experiment, matches=(), tournament=None, resolved={})
         self._material = pickle.dumps((shared, experiment.models, environment(experiment, runner)), protocol=5)
         self._runner, self._ask, self._concurrency = runner, ask, experiment.limits.concurrency
+        self._stalled_s = experiment.limits.timeout_s + GRACE_S
         self._waiting: deque[_Play] = deque()
         self._hands: list[_Hand] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,6 +119,9 @@ class Cluster:
         self._problem: ClusterError | None = None
         self._lost_in_a_row = 0
         self._seen_up = time.monotonic()
+        self._any_yet = False
+        self._lost = ("", -math.inf)
+        self._left_out: dict[_Hand, str] = {}
         with ExitStack() as stack:
             self._ray = stack.enter_context(connected(runner))
             self._hire = _hiring(self._ray, runner.resources)
@@ -109,6 +131,27 @@ class Cluster:
     def workers(self) -> int:
         """How many have started and take matches."""
         return sum(hand.up for hand in self._hands)
+
+    @property
+    def waiting(self) -> str:
+        """What is being waited for, and which nodes are left out, in words; empty where all is well."""
+        now, (node, lost) = time.monotonic(), self._lost
+        started = f"{self.workers} of {len(self._hands)} have started"
+        told: list[str] = []
+        if now - lost < TOLD_S:
+            told.append(f"a worker was lost ({node or 'before it had started'}); its matches go on elsewhere")
+        if not self._any_yet:
+            told.append(f"no worker yet: {started}" if self._hands else "no worker yet")
+        elif not self.workers:
+            told.append(f"no worker for {now - self._seen_up:.0f} s")
+        elif self._waiting:
+            told.append(f"workers: {started}")
+        return "; ".join(filter(None, (*told, self.said)))
+
+    @property
+    def said(self) -> str:
+        """Which nodes are left out and why; empty where none is."""
+        return "; ".join(dict.fromkeys(self._left_out.values()))
 
     async def play(self, spec: MatchSpec, history: History) -> Mapping[str, Any]:
         """Play a match to its end, from where its history leaves off. Returns what its end record holds."""
@@ -155,7 +198,12 @@ class Cluster:
         """Have as many workers as there is room for; give up where there is none for long."""
         patience_s = self._runner.patience_s
         while True:
-            nodes = await asyncio.wait_for(asyncio.to_thread(self._ray.nodes), patience_s)
+            try:
+                nodes = await asyncio.wait_for(asyncio.to_thread(self._ray.nodes), patience_s)
+            except TimeoutError:
+                raise ClusterError(
+                    f"the cluster has not answered for {patience_s:g} s; see that its head node is up, and resume the run"
+                ) from None
             wanted = self._runner.workers or min(room(nodes, self._runner.resources), self._concurrency)
             for _ in range(wanted - len(self._hands)):
                 hand = _Hand(self._hire(), time.monotonic())
@@ -166,7 +214,7 @@ class Cluster:
             if self.workers:
                 self._seen_up = time.monotonic()
             elif time.monotonic() - self._seen_up > patience_s:
-                raise ClusterError(_nobody(nodes, self._runner))
+                raise ClusterError("; ".join(filter(None, (_nobody(nodes, self._runner), self.said))))
             self._give_out()
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -181,6 +229,8 @@ class Cluster:
                         self._take_in(hand, kind, *rest)
             finally:
                 sending.cancel()
+        except _Misfit as problem:
+            await self._leave_out(hand, problem)
         except self._ray.exceptions.RayTaskError:
             raise
         except self._ray.exceptions.RayError as problem:
@@ -191,33 +241,67 @@ class Cluster:
             node, found = await hand.actor.about.remote()
         except self._ray.exceptions.RayError as problem:
             if _BROKEN_START in str(problem):
-                raise ClusterError(
+                raise _Misfit(
                     "a worker cannot start; is debate-arena, the same version as here, installed on every node? "
                     f"Ray says: {str(problem).strip().splitlines()[-1]}"
                 ) from problem
             raise
         if differing := [name for name, here in about().items() if found.get(name) != here]:
             told = ", ".join(f"{name} {found.get(name)} there and {about()[name]} here" for name in differing)
-            raise ClusterError(f"node {node} does not fit: {told}; install the same versions on every node")
+            raise _Misfit(f"node {node} does not fit: {told}; install the same versions on every node")
         await hand.actor.begin.remote(self._material)
-        hand.up = True
+        hand.node, hand.up, self._any_yet = node, True, True
+        self._seen_up = time.monotonic()
         self._give_out()
 
+    async def _leave_out(self, hand: _Hand, problem: _Misfit) -> None:
+        """Do without a worker that does not fit, as long as others have; a run that has not begun had better be told."""
+        if not self._any_yet:
+            raise problem
+        self._left_out[hand] = f"left out: {problem}"
+        hand.hired = -math.inf  # its share waits for it no longer
+        self._give_out()
+        # It keeps its place meanwhile, or the next one hired would be given it.
+        await asyncio.sleep(LEFT_OUT_S)
+        del self._left_out[hand]
+        self._hands.remove(hand)
+        self._ray.kill(hand.actor)
+
     async def _send(self, hand: _Hand) -> None:
-        while True:
-            hand.actor.give.remote(await hand.box.batch())
+        """Pass on what there is for a worker. Where there is nothing for long it is sent that, to see whether it lives."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(BEAT_S):
+                        batch = await hand.box.batch()
+                except TimeoutError:
+                    batch = _NOTHING
+                async with asyncio.timeout(self._stalled_s):
+                    await hand.actor.give.remote(batch)
+        except TimeoutError:
+            self._give_up(hand, f"it took nothing for {self._stalled_s:g} s")
+        except self._ray.exceptions.RayError as problem:
+            self._give_up(hand, _words(problem))
+
+    def _give_up(self, hand: _Hand, why: str) -> None:
+        """Have a worker lost, by whoever attends to it."""
+        hand.stalled = hand.stalled or why
+        self._ray.kill(hand.actor)
 
     async def _lose(self, hand: _Hand, problem: BaseException) -> None:
         """Give a worker up. What it was waiting for is lost, what has come from it is kept; its matches go to others."""
-        self._hands.remove(hand)
+        # Until what has come is recorded its matches remain with it, where they are found should all fail meanwhile.
+        hand.up = False
+        self._lost = (hand.node, time.monotonic())
         # It may be out of reach and alive; it must not come back.
         self._ray.kill(hand.actor)
         await asyncio.gather(*_let_go(hand.calls.values()), return_exceptions=True)
+        self._hands.remove(hand)
+        self._waiting.extendleft(play for play in reversed(hand.plays.values()) if not play.end.done())
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= LOSSES:
-            said = " ".join(str(problem).split()) or type(problem).__name__
+            said = hand.stalled or _words(problem)
             raise ClusterError(f"{LOSSES} workers in a row were lost before anything was answered; the last: {said}")
-        self._waiting.extendleft(play for play in reversed(hand.plays.values()) if not play.end.done())
         self._give_out()
 
     # -------------------------------------------------------------- giving out and taking in
@@ -271,7 +355,12 @@ class Cluster:
         async def send() -> Completion | ModelError:
             call.outcome = asyncio.get_running_loop().create_future()
             hand.box.put("go", number, None)
-            outcome = await call.outcome
+            try:
+                async with asyncio.timeout(self._stalled_s):
+                    outcome = await call.outcome
+            except TimeoutError:
+                self._give_up(hand, f"nothing came of a call for {self._stalled_s:g} s")
+                await never()  # it is lost now, and this cancelled
             if isinstance(outcome, Completion | ModelError):
                 return outcome
             raise outcome
@@ -288,6 +377,11 @@ class Cluster:
 
 _BROKEN_START = "in its creation task"
 """What Ray says of a worker that could not be started, as against one that was lost."""
+_NOTHING = pickle.dumps([])
+
+
+def _words(problem: BaseException) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__
 
 
 def _let_go(calls: Collection[_Call]) -> list[asyncio.Task[None]]:
@@ -359,8 +453,12 @@ def connected(runner: Runner) -> Generator[Any]:
     address = runner.address or os.environ.get("RAY_ADDRESS") or "local"
     for name, value in _QUIETLY.items():
         os.environ.setdefault(name, value)
-    with tempfile.TemporaryDirectory(prefix="arena-ray-", dir=_SHORT, ignore_cleanup_errors=True) as folder:
-        how = _alone(folder) if address == "local" else _joined(address)
+    with ExitStack() as stack:
+        if address == "local":
+            ours = tempfile.TemporaryDirectory(prefix="arena-ray-", dir=_SHORT, ignore_cleanup_errors=True)
+            how = _alone(stack.enter_context(ours))
+        else:
+            how = _joined(address)
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as problem:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from agents.budget import Budget, told
+from agents.budget import Budget, shortfall
+from agents.prices import free
 from arena import inputs, meetings, named
 from arena.composition import compose, conf_dir, load, multirun, nearest
 from arena.match import Setting
@@ -128,11 +129,11 @@ def _bounded(made: Experiment, settings: BudgetSettings) -> None:
     setting = Setting(made)
     seated = {(agent.model, role) for spec in made.matches for agent, role in setting.roles(spec)}
     seated |= {(agent.model, setting.role) for agent in made.agents.values()}
-    for what, named_, there in (
+    for what, capped_names, there in (
         ("models", rules.models, {model for model, _ in seated}),
         ("roles", rules.roles, {role for _, role in seated}),
     ):
-        if strangers := sorted(set(named_) - there):
+        if strangers := sorted(set(capped_names) - there):
             raise ConfigError(f"budget.{what}: nobody here is {strangers[0]!r}; there are {', '.join(sorted(there))}")
     for model, role in sorted(seated) if not settings.allow_unpriced else ():
         capped = [caps for caps in (rules.run, rules.models.get(model), rules.roles.get(role)) if caps is not None]
@@ -144,7 +145,8 @@ def _bounded(made: Experiment, settings: BudgetSettings) -> None:
                 f"'+prices={{{model}: {{input: 1.0, output: 3.0}}}}' (USD a million tokens), or play without a bound on them: "
                 "--allow-unpriced"
             )
-        bounded = made.providers.get(provider, {}).get("bounded", True)
+        settings_ = made.providers.get(provider, {})
+        bounded = settings_.get("bounded", free(made.providers, model))
         if not bounded and (by_money or any(caps.tokens is not None for caps in capped)):
             raise ConfigError(
                 f"budget: what a call of {model} comes to cannot be bounded (provider.{provider}.bounded is false); play without a "
@@ -155,8 +157,8 @@ def _bounded(made: Experiment, settings: BudgetSettings) -> None:
     if (short := Budget(rules).admit([spec.id for spec in first], needs)) is not None:
         what = "a mirrored pair of matches" if len(first) > 1 else "a match"
         raise ConfigError(
-            f"budget: {short.name} does not pay for {what}, which needs {told(short, needs)} "
-            "(one and a half times what it is thought to come to; arena plan says what all would)"
+            f"budget: {short.name} does not pay for {what}, which wants {shortfall(short, needs)} "
+            "(one and a half times what it is thought to come to; arena plan without a budget says what all would)"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +45,7 @@ class Desk:
         """
         held = announced = False
 
-        def leaving(problem: ModelError | None) -> Any:
+        def leaving(problem: ModelError | None) -> Awaitable[None] | None:
             nonlocal held, announced
             if held and problem is not None and problem.may_have_cost:
                 self.budget.settle(errand, came_to(None, errand.most))
@@ -71,8 +71,8 @@ class Desk:
         if held:
             self.budget.settle(errand, came_to(answer, errand.most))
         self._answered(errand, answer)
-        if isinstance(answer, Failure) and answer.kind == "authentication":
-            await never()  # the run is being stopped: nobody acts on a key that was refused
+        if isinstance(answer, Failure) and answer.kind in ("authentication", "quota"):
+            await never()  # the run is being stopped: nobody acts on an answer that will be asked for again
         await self.limiter.turn()
         return answer
 

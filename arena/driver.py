@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -52,13 +53,15 @@ async def play(
     """Play what is unfinished in a run. Returns what it was stopped by: `finished`, `interrupted`, `budget`, or the rule that
     stopped the tournament.
 
-    Raises the provider's `Authentication` when it would not have us, `LedgerError`, `RunError` and `Diverged`; calls under way are
-    answered and recorded first.
+    Raises the provider's `Authentication` or `QuotaSpent` when it would not have us, `LedgerError`, `RunError`, `ClusterError` and
+    `Diverged`; calls under way are answered and recorded first.
     """
     book = ledger.Ledger(run.ledger)
     try:
         reading = run.read()
         check(run, sections, reading)
+        if reading.damaged:
+            print(_damaged(reading), file=sys.stderr)
         book.begin(sections)
         if retry_failed:
             for history in reading.histories():
@@ -70,7 +73,7 @@ async def play(
         budget.begin(reading.spent)
         progress = Progress(limiter=limiter, budget=budget)
         desk = Desk(run.experiment, limiter, budget, book, progress.answered)
-        crew = _crew(run, models, desk)
+        crew = progress.crew = _crew(run, models, desk)
         try:
             with shown(progress, quiet):
                 return await _Session(run, reading, book, desk, crew, progress).play()
@@ -79,6 +82,11 @@ async def play(
     finally:
         book.close()
         await models.close()
+
+
+def _damaged(reading: ledger.Reading) -> str:
+    places = ", ".join(reading.damaged[:5]) + (" ..." if len(reading.damaged) > 5 else "")
+    return f"arena: {len(reading.damaged)} damaged records in the ledger ({places}); what stood there is asked again"
 
 
 def _crew(run: Run, models: Models, desk: Desk) -> Crew:
@@ -165,8 +173,9 @@ class _Queue:
             if short is None:
                 self._next += self._groups.popleft()[1]
             elif self._running:
-                self._changed.clear()
-                await self._changed.wait()
+                with self._desk.budget.waited_for("matches"):
+                    self._changed.clear()
+                    await self._changed.wait()
             else:
                 self._desk.spent_out = short
         self._running += 1

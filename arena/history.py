@@ -36,7 +36,7 @@ def came_to(answer: Answer | None, most: Most) -> Spent:
         case Completion(usage=usage) if usage != UNSAID or answer.cost_usd is not None:
             return Spent(answer.cost_usd or 0.0, usage.input + usage.output, 1)
         case Failure(may_have_cost=False):
-            return Spent(calls=1)
+            return Spent(calls=1 if answer.tries else 0)
         case _:
             return Spent(most.usd or 0.0, most.tokens or 0, 1)
 
@@ -135,7 +135,7 @@ class History:
 
 def _is_refused_key(answer: Answer) -> bool:
     """A key that was refused says nothing of the call; with the right one it is asked again."""
-    return isinstance(answer, Failure) and answer.kind == "authentication"
+    return isinstance(answer, Failure) and answer.kind in ("authentication", "quota")
 
 
 def _follows(key: CallKey, owed: CallKey) -> bool:

@@ -23,6 +23,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 import time
 import zlib
 from array import array
@@ -73,7 +74,7 @@ class Ledger:
             os.close(self._lock)
             raise Locked(f"{folder.parent} is being played by another process; wait for it or stop it") from problem
         self._file: int | None = None
-        self._dirty = False
+        self._dirty, self._syncing = False, threading.Lock()
         self._folder, self._broken = folder, ""
 
     def begin(self, sections: Mapping[str, str]) -> None:
@@ -110,15 +111,24 @@ class Ledger:
 
     def sync(self) -> None:
         """Force what was written to the disk. May be called from another thread."""
-        if self._dirty and self._file is not None:
-            self._dirty = False
-            _SYNC(self._file)
+        with self._syncing:
+            if self._dirty and self._file is not None:
+                self._dirty = False
+                try:
+                    _SYNC(self._file)
+                except OSError as problem:
+                    # What the system could not put on the disk it has forgotten: nothing after it may be believed.
+                    self._broken = self._cannot(str(problem.strerror))
+                    raise LedgerError(self._broken) from problem
 
     def close(self) -> None:
-        self.sync()
-        if self._file is not None:
-            os.close(self._file)
-        os.close(self._lock)
+        try:
+            self.sync()
+        finally:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            os.close(self._lock)
 
     def _write(self, record: Mapping[str, Any]) -> None:
         if self._broken:
@@ -132,10 +142,14 @@ class Ledger:
             problem = str(error.strerror)
         if problem:
             # A torn line is its segment's last: nothing may be appended behind it.
-            cure = f"see to the disk, then: arena resume {self._folder.parent}"
-            self._broken = f"{self._folder} cannot be written ({problem}); {cure}"
+            self._broken = self._cannot(problem)
             raise LedgerError(self._broken)
         self._dirty = True
+
+    def _cannot(self, problem: str) -> str:
+        return (
+            f"{self._folder} cannot be written ({problem}); see to the disk, then: arena resume {self._folder.parent}"
+        )
 
     def _segment(self) -> int:
         """A file of its own, which begins with its first record."""

@@ -1,4 +1,4 @@
-"""Who plays matches: here, this process itself."""
+"""Who plays matches, and where: in this process, as every other crew does it elsewhere."""
 
 from __future__ import annotations
 
@@ -40,9 +40,16 @@ class Crew(Protocol):
         """Let go of what it holds."""
         ...
 
+    @property
+    def waiting(self) -> str:
+        """What it waits for beside answers, in words; empty where for nothing."""
+        ...
+
 
 class Local:
     """Matches in this process."""
+
+    waiting = ""
 
     def __init__(self, setting: match.Setting, models: Models, desk: Desk):
         self._setting, self._models, self._desk = setting, models, desk

@@ -107,7 +107,9 @@ def _guarded(chosen: argparse.Namespace) -> int:
         return _bad(f"{problem.filename}: may not be read or written")
     except OSError as problem:
         # A full disk, a read-only one, a folder where a file should be.
-        return _bad(f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem))
+        return _bad(
+            f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem) or type(problem).__name__
+        )
 
 
 def _bad(message: str) -> int:

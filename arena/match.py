@@ -1,4 +1,4 @@
-"""One match from its spec: seat agents and judges, lay the table, make its calls for real."""
+"""One match from its spec: seat agents and judges, lay the table, play it to its end."""
 
 from __future__ import annotations
 

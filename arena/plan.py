@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agents.budget import Budget
+from agents.budget import RESERVE, Budget
 from agents.prices import cost, free
 from arena.match import Setting
 from arena.rehearsal import Foresight, play, stand_in
+from arena.tournament import pairs
 from arena.types import Call, Completion, MatchSpec, Usage
 
 SAMPLE = 12
@@ -122,8 +123,11 @@ def _paid_for(setting: Setting, sample: Sequence[MatchSpec], matches: int) -> in
     if not budget.scopes:
         return None
     needs = Foresight(setting).needs(sample)
-    shares = (scope.share(needs) for scope in budget.scopes)
-    return min(matches, *(int(share * len(sample)) for share in shares if share is not None), matches)
+    # The last to be begun, a mirrored pair where there are such, finds its reserve.
+    together = len(next(pairs(setting.experiment.matches)))
+    times = (scope.times(needs) for scope in budget.scopes)
+    groups = (found * len(sample) / together - RESERVE + 1 for found in times if found is not None)
+    return min(matches, *(max(0, int(found)) * together for found in groups), matches)
 
 
 def _sample(setting: Setting) -> list[MatchSpec]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arena.inert import inert
 from arena.stats.elo import updated
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 10.0
 LEADING = 5
 """Agents whose Elo is shown."""
+
+
+class Crew(Protocol):
+    """Whoever plays."""
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for beside answers, in words; empty where for nothing."""
+        ...
 
 
 @dataclass(slots=True)
@@ -48,6 +57,7 @@ class Progress:
     """Of whoever has met another, for the display alone."""
     limiter: Limiter | None = None
     budget: Budget | None = None
+    crew: Crew | None = None
     begun: float = field(default_factory=time.monotonic)
 
     def planned(self, matches: int, finished: int) -> None:
@@ -91,7 +101,9 @@ class Progress:
             return ""
         if self.stopping:
             return f"{self.stopping}; waiting for {self.in_flight} replies under way"
-        reasons = self.limiter.waiting
+        reasons = [*self.limiter.waiting, *filter(None, [inert(self.crew.waiting) if self.crew else ""])]
+        if self.budget and (held := [f"{n} {who}" for who, n in self.budget.waiting.items() if n]):
+            reasons.append(f"{' and '.join(held)} wait until what is held of the budget comes free")
         if backing_off := [f"{n} {why.replace('_', ' ')}" for why, n in self.limiter.backing_off.items() if n]:
             reasons = [f"backing off: {', '.join(backing_off)}", *reasons]
         if reasons:

@@ -77,8 +77,11 @@ class Foresight:
         """What matches that belong together will want of a budget."""
         all_: dict[Who, Need] = {}
         for spec in specs:
-            seats = tuple((seat, agent.model, agent.sampling) for seat, agent in self._setting.specs(spec).items())
-            place = seats, len(spec.question.items), len(spec.given)
+            agents = self._setting.specs(spec)
+            seats = tuple(
+                (seat, agent.model, agent.sampling, len(agent.system or "")) for seat, agent in agents.items()
+            )
+            place = seats, len(spec.question.items), sum(len(said.text) for said in spec.given)
             if place not in self._known:
                 self._known[place] = _needs(self._setting, spec)
             for who, need in self._known[place].items():

@@ -13,7 +13,7 @@ from arena.run import Run, RunError
 from arena.tournament import plain
 from arena.types import Utterance
 
-JUDGING = ("judge", "families", "limits", "provider", "prices", "name", "runs", "attempts")
+JUDGING = ("judge", "families", "limits", "provider", "prices", "budget", "runner", "chaos", "name", "runs", "attempts")
 """The keys that a judgement may change; all about the matches is the recorded run's."""
 
 

@@ -20,7 +20,8 @@ from arena.run import Run, RunError
 from arena.types import Utterance
 
 READING = (
-    "judge", "limits", "provider", "prices", "name", "runs", "attempts", "seed", "game.params", "game.prompts",
+    "judge", "limits", "provider", "prices", "budget", "runner", "chaos", "name", "runs", "attempts", "seed", "game.params",
+    "game.prompts",
 )  # fmt: skip
 """The keys that a reading may change; all about the matches is the recorded run's."""
 

@@ -196,6 +196,11 @@ def check(run: Run, sections: Mapping[str, str], reading: ledger.Reading) -> Non
         )
     strangers = set(reading.matches) - {spec.id for spec in run.matches(reading)}
     changed = [name for name, now in sections.items() if (reading.sections or sections).get(name) != now]
+    if strangers and reading.damaged and not changed:
+        raise RunError(
+            f"{run.folder}: the ledger is damaged at {', '.join(reading.damaged[:5])}, where it said which matches were "
+            "decided on; what was played is in its tables, and arena log ls shows it"
+        )
     if strangers or changed:
         what = " and ".join(changed) or "matches"
         raise RunError(

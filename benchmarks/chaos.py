@@ -374,8 +374,10 @@ def endpoint(chosen: argparse.Namespace, *options: str) -> Generator[str]:
     command = [*script, "--port", "0", "--life", "7200", "--seed", str(chosen.seed), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
 
 
 def stats(url: str) -> Any:

@@ -18,8 +18,16 @@ from agents import breaker, pace
 from agents.accounts import FOREVER, Account
 from agents.breaker import Breaker
 from agents.congestion import Congestion
-from agents.models.errors import Authentication, Disconnected, ModelError, Overloaded, RateLimited, from_status
-from agents.pace import Allowance, Allowances, Quota
+from agents.models.errors import (
+    Authentication,
+    Disconnected,
+    ModelError,
+    Overloaded,
+    RateLimited,
+    Unreachable,
+    from_status,
+)
+from agents.pace import Allowance, Allowances, Quota, Taken
 from arena.types import Completion, Rate, Rates, Usage
 
 # ------------------------------------------------------------------ simulated servers
@@ -171,6 +179,14 @@ def test_it_recovers_from_a_server_that_refused_everything() -> None:
     assert course.run(Refusing(64), 60).control.at_once >= 60
 
 
+@pytest.mark.parametrize("jitter", [0.5, 0.7])
+def test_it_recovers_from_one_at_a_time_where_replies_take_very_unlike_times(jitter: float) -> None:
+    server = Steady(jitter)
+    course = Course(Congestion(64)).run(server, 20).run(Refusing(0), 60)
+    assert course.control.at_once == 1
+    assert course.run(server, 300).control.at_once >= 32
+
+
 @pytest.mark.parametrize("slots", [4, 16, 100])
 def test_a_queue_that_nobody_tells_of_stays_short_and_the_server_busy(slots: int) -> None:
     server = Queueing(slots)
@@ -288,10 +304,21 @@ def test_a_model_that_has_used_up_its_limit_does_not_hold_up_another() -> None:
     assert "1,000 tokens" in account.why(101.0, "p/spent", 500, 1)
 
 
+def test_what_did_not_leave_after_all_is_there_for_others() -> None:
+    told = Rates(Rate(60, 2, 59.0), Rate(1000, 900, 60.0), Rate(800, 700, 60.0), Rate(200, 190, 60.0))
+    account = granted(told)
+    away = account.take(101.0, "p/m", 10)
+    for _ in range(50):
+        account.put_back(account.take(101.0, "p/m", 400))
+    assert account.wait_s(101.0, "p/m", 400) == 0
+    account.came(101.1, away, Completion("yes", rates=told))
+    assert account.wait_s(101.1, "p/m", 400) == 0
+
+
 def test_headers_let_all_through_that_a_server_takes() -> None:
     """A server with a bucket of 60 that fills by one a second: none is refused, and none of it is wasted."""
     allowance, there, at, now, refused, answered = Allowances(), 60.0, 0.0, 0.0, 0, 0
-    under_way: list[tuple[float, float, tuple[float, float, float, float], Rate]] = []
+    under_way: list[tuple[float, float, Taken, Rate]] = []
     while now < 600:
         if under_way and under_way[0][0] <= now:
             _, left, taken, rate = heapq.heappop(under_way)
@@ -340,7 +367,8 @@ DOWN = from_status(503, "no healthy upstream", None)
 
 
 @pytest.mark.parametrize(
-    "problem", [DOWN, Disconnected("reset"), from_status(504, "too slow", None), Overloaded("full")]
+    "problem",
+    [DOWN, Disconnected("reset"), Unreachable("no such name"), from_status(504, "too slow", None), Overloaded("full")],
 )
 def test_it_opens_after_failures_in_a_row_and_says_so(problem: ModelError) -> None:
     account = Account("p", 64, {})
@@ -434,3 +462,38 @@ def test_never_more_than_allowed_are_under_way_and_it_always_goes_on(
     wait_s = account.wait_s(now, "a", 1)
     assert wait_s < 1000
     assert account.wait_s(now + wait_s + 0.01, "a", 1) == 0
+
+
+@dataclass
+class Unlucky:
+    """Refuses a share of all calls whatever we do, as a provider does that others keep busy."""
+
+    share: float
+    server: Server
+    drawn: Random = field(default_factory=lambda: Random(7))
+
+    def done(self, now: float, busy: int, model: str, tokens: int) -> float | None:
+        return None if self.drawn.random() < self.share else self.server.done(now, busy, model, tokens)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.05, 0.08])
+def test_refusals_that_do_not_depend_on_us_are_put_up_with(share: float) -> None:
+    server = Unlucky(share, Steady(0.1))
+    course = Course(Congestion(64)).run(server, 30).run(server, 120)
+    assert course.answered * 0.2 / 120 >= 0.85 * 64
+
+
+@pytest.mark.parametrize("capacity", [20, 50, 100])
+def test_a_hidden_limit_is_found_among_refusals_that_do_not_depend_on_us(capacity: int) -> None:
+    server = Unlucky(0.05, Refusing(capacity))
+    course = Course(Congestion(512)).run(server, 60).run(server, 300)
+    assert course.answered >= 0.7 * capacity * 300
+    assert course.refused <= 0.1 * course.answered
+
+
+@pytest.mark.parametrize("capacity", [8, 20, 50])
+def test_what_was_usual_once_is_no_excuse_for_passing_a_limit(capacity: int) -> None:
+    course = Course(Congestion(128)).run(Unlucky(0.05, Steady(0.1)), 200).run(Refusing(capacity), 60)
+    course.run(Refusing(capacity), 300)
+    assert course.answered >= 0.85 * capacity * 300
+    assert course.refused <= 0.06 * course.answered

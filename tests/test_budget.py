@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
+import pytest
+import yaml
+from commands import SMALL, Arena, comparable, played
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -183,3 +188,71 @@ def test_no_more_is_begun_than_can_be_ended(tmp_path: Path) -> None:
         opened = play(budget, folder, Seeded(malformed=0, failing=0))
         assert (tables(opened)["matches"]["status"] == "finished").sum() == finished
         assert spent(opened).calls in (0, needed)
+
+
+# ------------------------------------------------------------------ the command line
+
+
+def test_a_run_that_spends_its_budget_says_what_is_left_and_goes_on_with_more(arena: Arena, tmp_path: Path) -> None:
+    start = [
+        "run",
+        "--quiet",
+        "--json",
+        *SMALL,
+        "topics.limit=3",
+        "judge=none",
+        f"runs={tmp_path}",
+        "limits.concurrency=1",
+    ]
+    calm = arena(*start, "name=calm")
+    short = arena(*start, "name=short", "budget.calls=20", "budget.roles.debater.calls=100")
+    assert (calm.code, short.code) == (0, 3)
+    assert (
+        "the next mirrored pair, which wants 18 calls where 8 calls are left; 2 of 6 matches are finished" in short.err
+    )
+    assert "the run: 12 calls of 20 calls spent, 8 calls left" in short.err
+    assert f"arena resume {tmp_path / 'short'} budget.calls=..." in short.err
+    assert json.loads((tmp_path / "short" / "manifest.json").read_text())["stopped_by"] == "budget"
+    more = arena("resume", "--quiet", tmp_path / "short", "budget.calls=1000")
+    assert more.code == 0
+    for name, table in comparable(tmp_path / "calm").items():
+        pd.testing.assert_frame_equal(table, comparable(tmp_path / "short")[name])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["budget.calls=2"], "does not pay for a mirrored pair of matches, which wants"),
+        (["budget.roles.jugde.calls=2"], "nobody here is 'jugde'; there are debater, judge"),
+        (["budget.models={openai/gpt: {calls: 9}}"], "nobody here is 'openai/gpt'"),
+        (["budget.usd=1", "seats.proposition.model=openai/nobody-knows"], "no price is known for openai/nobody-knows"),
+        (["budget.tokens=9", "seats.proposition.model=litellm/x/y"], "provider.litellm.bounded is false"),
+        (["budget.usd=-1"], "budget.usd"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused(arena: Arena, overrides: list[str], said: str) -> None:
+    plan = arena("plan", *SMALL, *overrides)
+    assert plan.code == 2
+    assert said in plan.err
+
+
+def test_what_cannot_be_bounded_is_planned_on_request(arena: Arena) -> None:
+    unpriced = ["seats.proposition.model=openai/nobody-knows", "budget.usd=1", "budget.allow_unpriced=true"]
+    assert arena("plan", *SMALL, *unpriced).code == 0
+
+
+def test_a_budget_that_would_bound_replies_anew_is_refused_on_resume(arena: Arena, tmp_path: Path) -> None:
+    run = played(tmp_path, "judge=none")
+    assert arena("resume", "--quiet", run, "budget.calls=1000").code == 0
+    refused = arena("resume", "--quiet", run, "budget.tokens=100000000")
+    assert refused.code == 2
+    assert "was begun with other limits on the length of replies" in refused.err
+
+
+def test_what_is_judged_again_has_a_budget_of_its_own(arena: Arena, tmp_path: Path) -> None:
+    run = played(tmp_path, "judge=none", "budget.calls=1000")
+    judged = ["rejudge", "--quiet", run, "judge=simulated", f"runs={tmp_path}"]
+    assert "does not pay" in arena(*judged, "name=short", "budget.calls=1").err
+    assert arena(*judged, "name=again", "budget.calls=500", "--allow-unpriced").code == 0
+    resolved = yaml.safe_load((tmp_path / "again" / "experiment.yaml").read_text())
+    assert (resolved["budget"]["calls"], resolved["budget"]["allow_unpriced"]) == (500, True)

@@ -13,9 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,6 +113,12 @@ def test_an_address_where_nobody_answers_is_told_at_once() -> None:
         raise AssertionError
 
 
+def test_whoever_joins_a_cluster_makes_no_folder_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_SHORT", "/nowhere")
+    with pytest.raises(ClusterError, match="no Ray answers"), cluster.connected(Runner(address="127.0.0.1:1")):
+        raise AssertionError
+
+
 def test_without_ray_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
@@ -117,6 +126,259 @@ def test_without_ray_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
         cluster.connected(Runner(address="auto")),
     ):
         raise AssertionError
+
+
+# ------------------------------------------------------------------ with a Ray that does as it is told
+
+
+class Calm:
+    """A worker whose matches end as they begin."""
+
+    def __init__(self) -> None:
+        self.post, self.killed = worker.Box(), asyncio.Event()
+
+    async def about(self) -> tuple[str, dict[str, str]]:
+        return "node-1", worker.about()
+
+    async def begin(self, material: bytes) -> None:
+        pass
+
+    async def take(self) -> bytes:
+        return await self.post.batch()
+
+    async def give(self, batch: bytes) -> None:
+        for kind, *rest in pickle.loads(batch):
+            for spec, _ in rest[0] if kind == "play" else ():
+                self.play(spec)
+
+    def play(self, spec: MatchSpec) -> None:
+        self.post.put("ended", spec.id, {"by": type(self).__name__})
+
+
+class Unborn(Calm):
+    async def about(self) -> tuple[str, dict[str, str]]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Older(Calm):
+    async def about(self) -> tuple[str, dict[str, str]]:
+        return "node-2", worker.about() | {"debate-arena": "0.0.1"}
+
+
+class Dying(Calm):
+    def play(self, spec: MatchSpec) -> None:
+        self.killed.set()
+
+
+class Deaf(Calm):
+    """Stopped: it takes nothing in."""
+
+    async def give(self, batch: bytes) -> None:
+        await asyncio.Event().wait()
+
+
+class Broken(Calm):
+    async def give(self, batch: bytes) -> None:
+        raise Rayish.RayTaskError("no such method")
+
+
+class Mute(Calm):
+    """Asks for a call, and never says what came of it."""
+
+    def play(self, spec: MatchSpec) -> None:
+        self.post.put("ask", 0, Errand(spec.id, CallKey(0, 0, 0, 0), "s", "debater", "m", "d", Most(None, None)))
+
+
+class Rayish:
+    """As much of Ray as the head uses. Of a worker that was killed all fails that it has not done."""
+
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        pass
+
+    def __init__(self, *workers: type[Calm]):
+        self.exceptions = self
+        self._coming = iter(workers)
+        self.hired: list[Calm] = []
+        self.looked = 0
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def nodes(self) -> list[dict[str, Any]]:
+        self.looked += 1
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}]
+
+    def remote(self, _: type) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._hire))  # pyright: ignore[reportUnknownLambdaType]
+
+    def _hire(self) -> Any:
+        hired = next(self._coming, Unborn)()
+        self.hired.append(hired)
+        methods = (hired.about, hired.begin, hired.take, hired.give)
+        remote = {method.__name__: SimpleNamespace(remote=partial(self._call, hired, method)) for method in methods}
+        return SimpleNamespace(hired=hired, **remote)
+
+    async def _call(self, hired: Calm, method: Any, *given: bytes) -> Any:
+        done, killed = asyncio.ensure_future(method(*given)), asyncio.ensure_future(hired.killed.wait())
+        try:
+            await asyncio.wait((done, killed), return_when=asyncio.FIRST_COMPLETED)
+            if not done.done():
+                raise self.RayError("the actor is dead")
+            return done.result()
+        finally:
+            done.cancel()
+            killed.cancel()
+
+    def kill(self, actor: Any) -> None:
+        actor.hired.killed.set()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK_EVERY_S", "GRACE_S", "BEAT_S"):
+        monkeypatch.setattr(cluster, name, 0.02)
+
+
+@cache
+def hasty_experiment() -> Experiment:
+    return experiment("http://127.0.0.1:1/v1", "limits.timeout_s=0.02")
+
+
+async def played_on(ray: Rayish, then: Callable[[Cluster], Awaitable[None]] | None = None, **runner: Any) -> list[Any]:
+    """How the matches of a run ended on such a cluster. One that hangs is a failure here."""
+    setting = hasty_experiment()
+
+    async def ask(_: Errand, send: Callable[[], Awaitable[Any]]) -> Answer:
+        return await send()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ray", ray)
+        crew = Cluster(setting, Runner(address="auto", **runner), ask)
+    try:
+        async with asyncio.timeout(10):
+            matches = [asyncio.create_task(crew.play(spec, History(spec.id))) for spec in setting.matches]
+            if then is not None:
+                await then(crew)
+            return [ended["by"] for ended in await asyncio.gather(*matches)]
+    finally:
+        await crew.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  (nobody is told)
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_run_whose_only_worker_is_lost_each_time_ends() -> None:
+    ray = Rayish(*[Dying] * 9)
+    with pytest.raises(ClusterError, match=r"5 workers in a row were lost.*the actor is dead"):
+        asyncio.run(played_on(ray, workers=1))
+    assert len(ray.hired) == cluster.LOSSES
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("stalled", [Deaf, Mute, Broken])
+def test_the_matches_of_a_worker_that_stalls_go_to_another(stalled: type[Calm]) -> None:
+    ray = Rayish(stalled, Calm)
+    assert set(asyncio.run(played_on(ray, workers=1))) == {"Calm"}
+    assert ray.hired[0].killed.is_set()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_worker_with_nothing_to_do_is_seen_to_have_stalled() -> None:
+    class Stopping(Calm):
+        """Takes its matches, and is stopped before it asks for anything."""
+
+        async def give(self, batch: bytes) -> None:
+            if not pickle.loads(batch):
+                await asyncio.Event().wait()
+
+    assert set(asyncio.run(played_on(Rayish(Stopping, Calm), workers=1))) == {"Calm"}
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_cluster_that_does_not_answer_ends_the_run_in_words() -> None:
+    class Gone(Rayish):
+        def nodes(self) -> list[dict[str, Any]]:
+            threading.Event().wait(0.1)
+            return []
+
+    with pytest.raises(ClusterError, match=r"has not answered for 0\.01 s"):
+        asyncio.run(played_on(Gone(), patience_s=0.01))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_node_that_does_not_fit_is_told_before_anything_is_played() -> None:
+    with pytest.raises(ClusterError, match=r"node node-2 does not fit: debate-arena 0\.0\.1 there"):
+        asyncio.run(played_on(Rayish(Older)))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_node_that_joins_and_does_not_fit_is_left_out_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Calm):
+        def play(self, spec: MatchSpec) -> None:
+            plays.append(partial(super().play, spec))
+
+    class Joining(Older):
+        async def about(self) -> tuple[str, dict[str, str]]:
+            await until(lambda: bool(plays))
+            return await super().about()
+
+    async def for_long(crew: Cluster) -> None:
+        await until(lambda: bool(crew.said))
+        assert crew.said.startswith("left out: node node-2 does not fit")
+        assert crew.waiting.endswith(crew.said)
+        looked = ray.looked
+        await until(lambda: ray.looked > looked + 2)
+        assert len(ray.hired) == 2, "it was hired again at once"
+        for play in plays:
+            play()
+
+    async def for_once(crew: Cluster) -> None:
+        await until(lambda: len(ray.hired) > 2 and not crew.said)
+        for play in plays:
+            play()
+
+    plays: list[Callable[[], None]] = []
+    ray = Rayish(Slow, Joining)
+    assert set(asyncio.run(played_on(ray, for_long))) == {"Slow"}
+    plays.clear()
+    monkeypatch.setattr(cluster, "LEFT_OUT_S", 0.01)
+    ray = Rayish(Slow, Joining)
+    assert set(asyncio.run(played_on(ray, for_once))) == {"Slow"}
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_a_cluster_waits_for_is_said() -> None:
+    class Asked(Calm):
+        async def about(self) -> tuple[str, dict[str, str]]:
+            await go.wait()
+            return await super().about()
+
+    async def then(crew: Cluster) -> None:
+        await until(lambda: len(ray.hired) == 2)
+        assert crew.waiting == "no worker yet: 0 of 2 have started"
+        go.set()
+        await until(lambda: crew.workers == 1)
+        await until(lambda: not crew.waiting.startswith("no worker yet"))
+        ray.hired[0].killed.set()
+        await until(lambda: not crew.workers)
+        assert crew.waiting == "a worker was lost (node-1); its matches go on elsewhere; no worker for 0 s"
+        for play in asyncio.all_tasks() - {asyncio.current_task()}:
+            play.cancel()
+
+    class Idle(Asked):
+        def play(self, spec: MatchSpec) -> None:
+            pass
+
+    go, ray = asyncio.Event(), Rayish(Idle, Unborn)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(played_on(ray, then))
 
 
 # ------------------------------------------------------------------ with one
@@ -219,12 +481,12 @@ def test_a_worker_killed_and_a_node_lost_cost_what_they_waited_for(nodes: Any, s
 
     async def here() -> None:
         setting = Setting(played)
-        crew = Local(setting, Models(played.providers, 5), calm.desk)
-        await calm.play(crew, played.matches)
-        await crew.close()
+        models = Models(played.providers, 5)
+        await calm.play(Local(setting, models, calm.desk), played.matches)
+        await models.close()
 
     async def there() -> None:
-        crew = Cluster(played, Runner(nodes.address), stormy.desk.ask)
+        crew = Cluster(played, Runner(address=nodes.address), stormy.desk.ask)
         try:
             playing = asyncio.create_task(stormy.play(crew, first))
             await stormy.until(40)

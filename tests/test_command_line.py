@@ -596,7 +596,7 @@ def test_log_ls_says_which_calls_were_in_flight(arena: Arena, mine: Path) -> Non
     lost = first - 1
     rows = json.loads(arena("log", "ls", mine, "--json").out)
     assert sum(row["in_flight"] for row in rows) == lost
-    assert "under way" in arena("log", "ls", mine).out
+    assert "without an answer" in arena("log", "ls", mine).out
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,7 @@ def test_a_run_killed_again_and_again_ends_as_a_calm_one(calm: Path, tmp_path: P
         pd.testing.assert_frame_equal(table, values(tmp_path / "killed")[name])
 
 
+@pytest.mark.slow
 def test_a_killed_tournament_goes_on_with_the_pairings_that_it_had(tmp_path: Path) -> None:
     """Who meets whom next follows from results, and results from real replies over HTTP."""
     four = [

@@ -19,7 +19,9 @@ from agents.models.errors import (
     Disconnected,
     ModelError,
     Overloaded,
+    QuotaSpent,
     RateLimited,
+    TimedOut,
     from_status,
 )
 from arena.types import Answer, Completion, Failure, Limits, Rate, Rates
@@ -89,12 +91,45 @@ def test_tries_are_bounded_and_the_last_problem_is_told() -> None:
     assert model.calls == 3
 
 
-@pytest.mark.parametrize("asked_s", [100, 1e99])
-def test_a_call_is_not_retried_beyond_its_total_time(asked_s: float) -> None:
-    model = Failing([RateLimited("wait", retry_after_s=asked_s)] * 2)
+def test_a_call_is_not_retried_beyond_its_total_time() -> None:
+    model = Failing([RateLimited("wait", retry_after_s=5)] * 2)
     answer = call(model, bounds(tries=10, total_s=5))
     assert isinstance(answer, Failure)
-    assert model.calls == 1
+    assert (answer.kind, model.calls) == ("rate_limited", 1)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "words"), [(60.4, "60 s"), (1800, "30 min"), (7140, "1 h 59 min"), (1e99, "1.16e+94 days")]
+)
+def test_an_account_that_asks_to_be_left_alone_for_longer_than_a_call_may_take_stops_the_run(
+    asked_s: float, words: str
+) -> None:
+    async def stopped() -> tuple[Answer, BaseException | None, list[Answer], int]:
+        limiter, others = Limiter(bounds(concurrency=2)), Failing(takes_s=0.01)
+        away = [asyncio.create_task(limiter.call("test/a", 10, others, at_once)) for _ in range(3)]
+        await asyncio.sleep(0)
+        spent = Failing([from_status(429, "daily", str(asked_s))])
+        async with asyncio.timeout(5):
+            answer = await limiter.call("test/b", 10, spent, at_once)
+            await limiter.drained()
+        came = [task.result() for task in away if task.done()]
+        for task in away:
+            task.cancel()
+        await asyncio.gather(*away, return_exceptions=True)
+        return answer, limiter.problem, came, others.calls
+
+    answer, problem, came, calls = asyncio.run(stopped())
+    assert isinstance(answer, Failure)
+    assert isinstance(problem, QuotaSpent)
+    assert (answer.kind, answer.message, answer.may_have_cost) == ("quota", problem.message, False)
+    assert problem.message == f"test asks to be left alone for {words}, resume then: HTTP 429: daily"
+    assert len(came) == calls
+
+
+def test_a_call_that_may_have_cost_stays_one_however_long_its_account_asks_to_be_left_alone() -> None:
+    answer = call(Failing([TimedOut("slow", retry_after_s=7200)]), bounds())
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.may_have_cost) == ("timeout", True)
 
 
 def test_retry_after_is_honoured() -> None:
@@ -278,6 +313,28 @@ def test_calls_of_an_account_that_stays_away_fail_in_bounded_time_and_say_why() 
     assert given_up
     assert "test: no reply to" in given_up[0].message
     assert "connection refused" in given_up[0].message
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"), [(TimedOut("slow"), "timeout"), (Overloaded("full"), "overloaded"), (None, "overloaded")]
+)
+def test_a_call_that_is_given_up_while_its_account_is_away_may_have_cost_what_its_last_try_may(
+    problem: ModelError | None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_COOL_DOWN_S", 60.0)
+
+    async def go() -> Answer:
+        limiter = Limiter(bounds(concurrency=20, tries=2, total_s=0.05))
+        first = [problem] if problem is not None else []
+        down = [limiter.call("test/a", 10, Failing(DOWN.copy()), at_once) for _ in range(breaker.IN_A_ROW)]
+        call = asyncio.create_task(limiter.call("test/a", 10, Failing(first), at_once)) if first else None
+        await asyncio.gather(*down)
+        return await (call or limiter.call("test/a", 10, Failing(), at_once))
+
+    answer = asyncio.run(go())
+    assert isinstance(answer, Failure)
+    assert "test: no reply to" in answer.message
+    assert answer.kind == kind
 
 
 # ------------------------------------------------------------------ what is waited for, in words

@@ -91,6 +91,7 @@ def test_a_shipped_price_is_one(name: str) -> None:
         ("openai/gpt-4o", Usage(1_000_000, 0, cache_write=500_000), 2.5),
         ("openai/o1", Usage(0, 1_000_000, reasoning=900_000), 60.0),
         ("local/free", Usage(1_000, 1_000), 0.0),
+        ("openai/gpt-4o", Usage(0, 0, cached=1_000_000), 1.25),  # a server that counts it beside the input
     ],
 )
 def test_a_call_costs_what_its_tokens_cost(model: str, usage: Usage, usd: float) -> None:

@@ -397,3 +397,12 @@ def test_a_recorded_pairing_is_used_even_if_the_schedule_would_pair_others_now(t
     )
     assert course is not None
     assert course.matches == before
+
+
+def test_a_decision_that_is_damaged_is_named_and_nothing_else_is_blamed(arena_: Arena, tmp_path: Path) -> None:
+    opened = played(tmp_path / "run", "schedule=swiss", "schedule.stop.matches=4")
+    (path,) = opened.ledger.glob("*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b'{"kind":"round"', b'{"kind":"rouNd"', 1))
+    said = arena_("resume", "--quiet", opened.folder)
+    assert said.code == 2
+    assert "the ledger is damaged at 0001.jsonl:2" in said.err

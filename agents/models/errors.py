@@ -7,10 +7,12 @@ ModelError
 ├── ContentRefused   the provider's filter turned the prompt away
 ├── BadRequest       the provider does not take this request
 ├── Oversized        the reply is larger than any that was asked for
+├── QuotaSpent       the account asks to be left alone for longer than a call may take: no call of this run should leave
 └── Transient        the same request may succeed later, after `retry_after_s` where the provider says so
     ├── RateLimited
     ├── Overloaded
     ├── TimedOut
+    ├── Unreachable  no connection came about, so nothing was sent
     └── Disconnected the connection broke, or what came over it is no reply
 
 After `TimedOut`, `Disconnected` and `Oversized` the provider may have done the work, and may charge for it.
@@ -107,6 +109,12 @@ class Oversized(ModelError):
     may_have_cost = True
 
 
+class QuotaSpent(ModelError):
+    """The account asks to be left alone for longer than a call may take."""
+
+    kind = "quota"
+
+
 class Transient(ModelError):
     """The same request may succeed later."""
 
@@ -135,6 +143,12 @@ class TimedOut(Transient):
 
     kind = "timeout"
     may_have_cost = True
+
+
+class Unreachable(Transient):
+    """No connection came about, so nothing was sent."""
+
+    kind = "unreachable"
 
 
 class Disconnected(Transient):
@@ -187,7 +201,7 @@ def _from_status(status: int, message: str, retry_after: str | None) -> ModelErr
 
 def from_transport(error: BaseException, timeout_s: float) -> ModelError:
     """What an exception on the way to the provider means."""
-    # The SDKs' aiohttp transport calls a closed connection a connect timeout, so only the causes tell the two apart.
+    # litellm has a name of its own for whatever its transport raised: only the causes tell a timeout from a broken connection.
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, ModelError):

@@ -99,7 +99,7 @@ def read_chat(reply: Mapping[str, object], secret: str = "", granted: Rates | No
         usage=_usage(usage),
         reasoning=redacted(thoughts, secret) or None,
         model=redacted(wire.text(reply.get("model")), secret) or None,
-        cost_usd=wire.amount(usage.get("cost")),
+        cost_usd=_paid(usage),
         rates=granted,
     )
 
@@ -129,6 +129,15 @@ def _split_thought(text: str) -> tuple[str, tuple[str, ...]]:
     before, _, rest = _THOUGHT.sub("", text).rpartition("</think>")
     said, _, after = rest.partition("<think>")
     return said.strip(), tuple(thought.strip() for thought in (*thoughts, before, after))
+
+
+def _paid(usage: Mapping[str, object]) -> float | None:
+    """USD, where the reply tells. With a provider's key of one's own, OpenRouter's cost is its fee: the provider bills too."""
+    cost = wire.amount(usage.get("cost"))
+    if usage.get("is_byok") is not True:  # the provider's bill is told of other calls too, and is in their cost
+        return cost
+    bill = wire.amount(wire.mapping(usage.get("cost_details")).get("upstream_inference_cost"))
+    return cost if bill is None else (cost or 0.0) + bill
 
 
 def _usage(usage: Mapping[str, object]) -> Usage:

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from agents.models import rates, wire
-from agents.models.errors import BadRequest, Disconnected, ModelError, Oversized, TimedOut, redacted
+from agents.models.errors import BadRequest, Disconnected, ModelError, Oversized, TimedOut, Unreachable, redacted
 from arena.types import Rates
 
 LARGEST = 4 * 2**20
@@ -79,6 +79,9 @@ class Address:
                 return await self._exchange(content)
         except TimeoutError:
             raise TimedOut(f"no reply within {self._timeout_s:g} s") from None
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            # No such name, nobody there, a certificate or a proxy that will not do: the request has not left.
+            raise Unreachable(redacted(f"connection failed: {_told(error)}", self._secret)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Disconnected(redacted(f"connection failed: {_told(error)}", self._secret)) from None
         except ValueError as error:

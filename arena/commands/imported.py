@@ -143,7 +143,7 @@ def _write(folder: Path, found: Imported, manifest: Mapping[str, Any]) -> None:
 
 
 def _say_left_out(left_out: Sequence[LeftOut]) -> None:
-    from arena.report.transcript import inert
+    from arena.inert import inert
 
     for one in left_out[:MOST_SHOWN]:
         print(inert(f"arena: left out {one.file}: {one.why}"), file=sys.stderr)

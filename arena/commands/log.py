@@ -61,13 +61,13 @@ def _ls(opened: Run, chosen: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from arena.report.transcript import inert
+    from arena.inert import inert
 
     table = Table(box=SIMPLE_HEAD)
     for column in ("match", "name", "status", "winner", "calls"):
         table.add_column(column, justify="right" if column == "calls" else "left")
     for row in rows:
-        lost = f" ({row['in_flight']} under way when it was stopped)" if row["in_flight"] else ""
+        lost = f" ({row['in_flight']} without an answer)" if row["in_flight"] else ""
         won = row["winner"] or (row["decision"] or "")
         table.add_row(row["match_id"], Text(inert(row["name"])), row["status"], won, f"{row['calls']}{lost}")
     console().print(table)
@@ -103,7 +103,7 @@ def _show(opened: Run, chosen: argparse.Namespace) -> int:
 def _verify(opened: Run, chosen: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from arena.report.transcript import inert
+    from arena.inert import inert
     from arena.verify import verify
 
     verified = verify(opened)
@@ -112,7 +112,7 @@ def _verify(opened: Run, chosen: argparse.Namespace) -> int:
         return OK if not verified.findings else INCOMPLETE
     print(f"{verified.finished} of {verified.matches} matches finished; {verified.calls} recorded calls replayed.")
     print(
-        f"{verified.in_flight} calls were under way when the run was stopped; {verified.superseded} were asked again by request."
+        f"{verified.in_flight} tries have no answer and count as spent; {verified.superseded} were asked for again by request."
     )
     if verified.torn:
         print(f"Cut off by a crash and asked again: {', '.join(verified.torn)}.")

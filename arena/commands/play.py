@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ def add(commands: Commands, shared: Shared) -> None:
         help="play every combination of comma-separated values, each into its own run directory",
     )
     run.add_argument("-c", "--cfg", choices=["job"], help="print the configuration and stop")
-    _spending(run)
+    add_spending(run)
     run.set_defaults(go=_run)
 
     resume = commands.add_parser(
@@ -71,7 +72,7 @@ def add(commands: Commands, shared: Shared) -> None:
     resume.add_argument(
         "--retry-failed", action="store_true", help="also ask again what failed for good, and whatever followed from it"
     )
-    _spending(resume)
+    add_spending(resume)
     resume.set_defaults(go=_resume)
 
     rejudge = commands.add_parser(
@@ -79,11 +80,11 @@ def add(commands: Commands, shared: Shared) -> None:
         parents=[shared.recorded, shared.composed, shared.as_json, shared.quiet],
         help="judge recorded speeches again, as a new run that pays for ballots alone",
     )
-    _spending(rejudge)
+    add_spending(rejudge)
     rejudge.set_defaults(go=_rejudge)
 
 
-def _spending(command: argparse.ArgumentParser) -> None:
+def add_spending(command: argparse.ArgumentParser) -> None:
     """The options that stand for overrides."""
     command.add_argument(
         "--allow-unpriced",
@@ -98,7 +99,7 @@ def _spending(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _spelt_out(chosen: argparse.Namespace) -> None:
+def spell_out(chosen: argparse.Namespace) -> None:
     """Write options that stand for overrides out as overrides."""
     chosen.overrides += ["budget.allow_unpriced=true"] if chosen.allow_unpriced else []
     chosen.overrides += [f"chaos={chosen.chaos}"] if chosen.chaos is not None else []
@@ -107,7 +108,7 @@ def _spelt_out(chosen: argparse.Namespace) -> None:
 def _run(chosen: argparse.Namespace) -> int:
     from arena import config
 
-    _spelt_out(chosen)
+    spell_out(chosen)
 
     if sum(map(bool, (chosen.source, chosen.join, chosen.multirun))) > 1:
         raise config.ConfigError(
@@ -126,9 +127,11 @@ def _run(chosen: argparse.Namespace) -> int:
     # All are made ready before the first is played: a mistake in the last must not cost the others.
     all_ready = [ready(resolved, None) for resolved in jobs]
     worst = OK
-    for made in all_ready:
+    for number, made in enumerate(all_ready, start=1):
         code = begin(*made, chosen, None)
         if code in (INTERRUPTED, BUDGET):
+            if left := len(all_ready) - number:
+                print(f"arena: {left} of {len(all_ready)} runs were not begun", file=sys.stderr)
             return code
         worst = max(worst, code)
     return worst
@@ -199,26 +202,34 @@ def begin(experiment: Experiment, models: Any, chosen: argparse.Namespace, base:
 def _resume(chosen: argparse.Namespace) -> int:
     from arena import api, config, driver
 
-    _spelt_out(chosen)
+    spell_out(chosen)
 
     for override in chosen.overrides:
         key = override.partition("=")[0].lstrip("+")
         if not key.startswith(RESUMED_WITH) or ".presets" in key or ".scripts" in key:
             raise config.ConfigError(
-                f"{override}: a run is resumed as it began; only budget, limits, prices, providers, the runner and after "
+                f"{override}: a run is resumed as it began; only budget, limits, prices, providers, runner, chaos and after "
                 "how many matches or how much money a tournament stops can change. To play something else: "
                 f"arena run --from {chosen.run} {override}"
             )
     opened = api.open_run(chosen.run, chosen.overrides)
     if any(override.lstrip("+").startswith("budget") for override in chosen.overrides):
-        before, now = (config.sections(found.experiment)["matches"] for found in (api.open_run(chosen.run), opened))
-        if before != now:
+        before = api.open_run(chosen.run)
+        if _limits(before) != _limits(opened):
             raise config.ConfigError(
-                f"{chosen.run} was begun without a budget, so that nothing bounds the length of its replies "
-                "(budget.output_tokens), and that cannot change under a run; a budget of calls alone can be set, or: "
+                f"{chosen.run} was begun with other limits on the length of replies (budget.output_tokens, where a budget "
+                "bounds money or tokens), and these cannot change under a run. A budget of calls alone can be set, or anew: "
                 f"arena run --from {chosen.run} {' '.join(chosen.overrides)}"
             )
     return _play(opened, driver.ready(opened.setting), chosen)
+
+
+def _limits(opened: Run) -> list[Any]:
+    """How long anybody's replies may be."""
+    experiment = opened.experiment
+    players = (agent for spec in experiment.matches for agent in spec.players.values())
+    everybody = (*players, *experiment.agents.values(), *experiment.judging.judges.values())
+    return [agent.sampling.max_output_tokens for agent in everybody]
 
 
 def _rejudge(chosen: argparse.Namespace) -> int:
@@ -226,13 +237,13 @@ def _rejudge(chosen: argparse.Namespace) -> int:
 
     from arena import api, config, rejudge
 
+    spell_out(chosen)
     source = api.open_run(chosen.run)
     for override in chosen.overrides:
         if override.lstrip("+~").partition("=")[0].partition(".")[0] not in rejudge.JUDGING:
             raise config.ConfigError(
                 f"{override}: what is judged stays as it was played; {', '.join(rejudge.JUDGING)} can be set"
             )
-    _spelt_out(chosen)
     composed = config.compose(chosen.overrides, chosen.config_dir)
     with tempfile.TemporaryDirectory() as folder:
         resolved = rejudge.configuration(source, composed, Path(folder) / "given.jsonl")
@@ -258,7 +269,7 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         stopped_by = "interrupted"
     except ModelError as problem:
         run.finish(opened, problem.kind)
-        print(f"arena: stopped; what was answered is kept: arena resume {opened.folder}", file=sys.stderr)
+        print(f"arena: stopped; what was answered is kept: {_again(opened, chosen)}", file=sys.stderr)
         raise
     except (run.RunError, Locked):
         raise  # it was not touched
@@ -275,7 +286,7 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
         print(f"arena: {handed}", file=sys.stderr)
     _print_summary(opened, tables, chosen.json)
     if stopped_by == "interrupted":
-        print(f"arena: interrupted; go on with: arena resume {opened.folder}", file=sys.stderr)
+        print(f"arena: interrupted; go on with: {_again(opened, chosen)}", file=sys.stderr)
         return INTERRUPTED
     if stopped_by == "budget":
         for line in _spent_out(opened):
@@ -290,22 +301,42 @@ def _play(opened: Run, models: Any, chosen: argparse.Namespace) -> int:
     return OK if (tables["matches"]["status"] == "finished").all() else INCOMPLETE
 
 
+def _again(opened: Run, chosen: argparse.Namespace) -> str:
+    """The command that goes on with a run; what was changed when it was resumed has to be said again."""
+    changed = chosen.overrides if chosen.command == "resume" else []
+    return shlex.join(["arena", "resume", str(opened.folder), *changed])
+
+
 def _spent_out(opened: Run) -> Iterator[str]:
-    """What a budget has left, and how to go on with more."""
-    from agents.budget import Budget, amount
+    """What a budget has left, what it does not pay for, and how to go on with more."""
+    from agents.budget import UNITS, Budget, amount, shortfall
+    from arena.rehearsal import Foresight
+    from arena.tournament import pairs
 
     reading = opened.read()
     budget = Budget(opened.experiment.budget)
     budget.begin(reading.spent)
     planned = opened.matches(reading)
-    finished = sum(reading.ended(spec.id) is not None for spec in planned)
-    yield f"the budget is spent; {finished:,} of {len(planned):,} matches are finished, and what was answered is kept"
+    finished = {spec.id for spec in planned if reading.ended(spec.id) is not None}
+    begun = set(reading.matches) - finished
+    short, lacks = None, "its next call"
+    for group in pairs(planned):
+        if not finished & {spec.id for spec in group} and not begun & {spec.id for spec in group}:
+            needs = Foresight(opened.setting).needs(group)
+            if (short := budget.admit([], needs)) is not None:
+                what = "mirrored pair" if len(group) > 1 else "match"
+                lacks = f"the next {what}, which wants {shortfall(short, needs)}"
+            break
+    if begun:
+        lacks = f"all that was begun: {len(begun):,} matches are half played"
+    yield f"the budget does not pay for {lacks}; {len(finished):,} of {len(planned):,} matches are finished"
     for scope in budget.scopes:
-        bounds = [(unit, scope.left(unit)) for unit in ("usd", "tokens", "calls")]
+        bounds = [(unit, scope.left(unit)) for unit in UNITS]
         left = ", ".join(amount(unit, max(left, 0)) for unit, left in bounds if left is not None)
         yield f"{scope}, {left} left"
-    key = "budget.usd=..." if opened.experiment.budget.run.usd is not None else "budget.KEY=..."
-    yield f"go on with more: arena resume {opened.folder} {key}"
+    scope = short or budget.scopes[0]
+    unit = next(unit for unit in UNITS if getattr(scope.caps, unit) is not None)
+    yield f"go on with more: arena resume {opened.folder} {scope.key.format(unit)}"
 
 
 def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) -> None:
@@ -321,6 +352,13 @@ def _print_summary(opened: Run, tables: dict[str, pd.DataFrame], as_json: bool) 
 
     console = Console(soft_wrap=True)
     console.print(summary.rendered(tables, opened.simulated))
+    if share := opened.experiment.chaos:
+        console.print(
+            Text(
+                f"{share:.0%} of the calls were let go wrong on purpose (chaos={share:g}): no data for a study.",
+                style="yellow",
+            )
+        )
     if "rounds" in manifest:
         from arena.tournament import ended
 

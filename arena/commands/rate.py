@@ -303,7 +303,7 @@ def _table(title: str) -> Table:
 
 
 def _inert(text: str) -> str:
-    from arena.report.transcript import inert
+    from arena.inert import inert
 
     return inert(text)
 

@@ -17,6 +17,7 @@ def add(commands: Commands, shared: Shared) -> None:
         help="have readers label the private reasoning of a recorded run, as a new run that pays for readings alone",
     )
     reread.add_argument("--plan", action="store_true", help="say what it would cost, calling nothing, and stop")
+    play.add_spending(reread)
     reread.set_defaults(go=_reread)
 
 
@@ -27,6 +28,7 @@ def _reread(chosen: argparse.Namespace) -> int:
     from arena.commands import plan
     from arena.games.reread import Params
 
+    play.spell_out(chosen)
     for override in chosen.overrides:
         key = override.lstrip("+~").partition("=")[0]
         if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in reread.READING):

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from arena.report.transcript import inert
+from arena.inert import inert
 
 
 class Ink(NamedTuple):

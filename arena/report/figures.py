@@ -17,9 +17,9 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 from scipy import stats
 
+from arena.inert import inert
 from arena.progress import money
 from arena.report.drawing import BAND, GRID, GROUND, INK, MUTED, SHADE, Drawn, Ink, panel, series, short, styled, svg
-from arena.report.transcript import inert
 from arena.report.words import MINUS, capital, count, listed, value, whole
 from arena.stats import beliefs, calibration
 from arena.stats.beliefs import Beliefs

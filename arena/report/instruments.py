@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from arena.report.transcript import inert
+from arena.inert import inert
 from arena.stats.estimate import Estimate
 from arena.stats.instruments import Posterior, Prior, Sensitivity
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from arena.report.transcript import inert
+from arena.inert import inert
 from arena.stats.record import Record
 from arena.stats.relative import NO_ZERO
 

@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from arena.inert import inert
 from arena.report import figures, headlines, judging, numbers, standings, tournament_figures, words
 from arena.report.drawing import PALETTE, Drawn, inline, standalone
 from arena.report.figures import Absent, Shown
 from arena.report.gathered import Example, Gathered, Source, gather, typical
 from arena.report.tournaments import Contests, contested
-from arena.report.transcript import inert
 from arena.stats import ours
 from arena.stats.record import Record
 from arena.types import READ

@@ -47,9 +47,7 @@ def paragraphs(played: Played) -> Iterator[Paragraph]:
         yield _paragraph(said, items)
     for entry in played.history.in_flight():
         where = f"step {entry.key.step}, attempt {entry.key.attempt + 1}"
-        yield Paragraph(
-            "missing", entry.seat, f"a call to {entry.model} was under way when the run was stopped ({where})"
-        )
+        yield Paragraph("missing", entry.seat, f"a call to {entry.model} never had an answer ({where})")
     outcome = played.walk.outcome
     if outcome is None:
         yield Paragraph("note", "not finished", "the match has no outcome yet")

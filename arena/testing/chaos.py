@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from random import Random
 from typing import Literal, get_args
 
-from agents.models.errors import Disconnected, Overloaded, RateLimited, TimedOut
+from agents.models.errors import Overloaded, RateLimited, Unreachable
 from arena.forms import read
 from arena.testing.faults import GARBAGE
 from arena.types import Completion, Malformed, Model, Request
@@ -55,10 +55,10 @@ class Chaos:
             case "overloaded":
                 raise Overloaded(told)
             case "drop":
-                raise Disconnected(told)
+                raise Unreachable(told)
             case "stall":
                 await asyncio.sleep(self.timeout_s)
-                raise TimedOut(told)
+                raise Overloaded(told)  # nothing was sent, so it is no timeout after which there may be a bill
             case "empty":
                 return _invented(request, Completion(""))
             case "truncate":

@@ -302,6 +302,20 @@ def test_openai_cost(cost: object, expected: float | None) -> None:
     assert completed(openai_model, chat(usage={"cost": cost})).cost_usd == expected
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}, 0.21),
+        ({"is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}, 0.2),
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, 0.01),
+        ({"cost": 0.2, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.2}}, 0.2),
+        ({"cost": 0.2, "cost_details": {"upstream_inference_cost": 0.2}}, 0.2),
+    ],
+)
+def test_what_a_provider_bills_to_a_key_of_ones_own_is_part_of_the_cost(usage: object, expected: float) -> None:
+    assert completed(openai_model, chat(usage=usage)).cost_usd == pytest.approx(expected)
+
+
 def test_the_model_that_answered_is_kept_and_the_clock_is_left_to_others() -> None:
     completion = completed(openai_model, chat())
     assert (completion.model, completion.latency_s, completion.tries, completion.started_at) == (
@@ -594,8 +608,9 @@ def test_nobody_there_is_a_failure(open_model: Open) -> None:
         finally:
             await model.close()
 
-    with pytest.raises(errors.Disconnected):
+    with pytest.raises(errors.Unreachable) as seen:
         asyncio.run(go())
+    assert not seen.value.may_have_cost
 
 
 @PROVIDERS

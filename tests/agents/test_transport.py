@@ -282,7 +282,7 @@ def test_an_address_may_be_excepted_from_the_proxy(monkeypatch: pytest.MonkeyPat
 def test_a_proxy_that_is_away_does_not_tell_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://me:hush-hush@127.0.0.1:9")
     error = failed(openai_model, says())
-    assert error.kind == "connection"
+    assert error.kind == "unreachable"
     assert "hush" not in "".join(traceback.format_exception(error))
 
 
@@ -318,7 +318,7 @@ def encrypted(certificate: Path) -> ssl.SSLContext:
 @BOTH
 def test_a_certificate_that_nobody_vouches_for_is_refused(open_model: Open, certificate: Path) -> None:
     [error], server = called(open_model, says(), url="https://127.0.0.1:{}", tls=encrypted(certificate))
-    assert isinstance(error, errors.Disconnected)
+    assert isinstance(error, errors.Unreachable)
     assert "certificate" in error.message
     assert server.heads == []
 
@@ -370,9 +370,12 @@ def test_a_proxy_is_not_shown_what_is_encrypted(
     assert "proxy-authorization" not in headers(server.heads[0])
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n", b"noise"])
-def test_a_proxy_that_refuses_is_a_disconnection_without_its_password(
-    said: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n", "unreachable"), (b"noise", "connection")],
+)
+def test_beyond_a_proxy_that_refuses_nothing_was_sent_and_its_password_is_not_told(
+    said: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go() -> Completion | ModelError:
         async with serving(raw(said)) as proxy:
@@ -383,7 +386,8 @@ def test_a_proxy_that_refuses_is_a_disconnection_without_its_password(
             return found
 
     error = asyncio.run(go())
-    assert isinstance(error, errors.Disconnected)
+    assert isinstance(error, ModelError)
+    assert error.kind == kind
     assert "hush" not in "".join(traceback.format_exception(error))
 
 

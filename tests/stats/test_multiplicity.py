@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -18,6 +18,7 @@ def with_p(p: float | None) -> Estimate:
     return made(0.1, 0.0, 0.2, n=10, test="a test", statistic=1.0, p=p)
 
 
+@settings(max_examples=15)  # statsmodels has the whole heap swept at each call
 @given(p_values)
 def test_it_is_what_statsmodels_gives(p: list[float]) -> None:
     assert [e.p for e in holm([with_p(one) for one in p])] == pytest.approx(list(multipletests(p, method="holm")[1]))
