@@ -84,7 +84,7 @@ class Ledger:
         most = errand.most
         self._write(
             {
-                "kind": "intent", "match": errand.match, "key": errand.key, "seat": errand.seat, "role": errand.role,
+                "kind": "intent", "match": errand.match, "key": [*errand.key], "seat": errand.seat, "role": errand.role,
                 "model": errand.model, "digest": errand.digest, "most_usd": most.usd, "most_tokens": most.tokens,
                 "at": time.time(),
             }
@@ -94,7 +94,7 @@ class Ledger:
         self._write(
             {
                 "kind": "reply" if isinstance(answer, Completion) else "failure", "match": errand.match,
-                "key": errand.key, "seat": errand.seat, "asked": errand.model, "digest": errand.digest,
+                "key": [*errand.key], "seat": errand.seat, "asked": errand.model, "digest": errand.digest,
                 "answer": _plain(answer),
             }
         )  # fmt: skip

@@ -283,3 +283,15 @@ def test_failures_stand_until_they_are_asked_again_on_request(tmp_path: Path) ->
 
 def test_a_match_of_which_nothing_is_known_owes_everything() -> None:
     assert History("m").answer(call()) is None
+
+
+def test_records_are_written_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow encoder is for halves of characters alone."""
+
+    def slow(*_: object, **__: object) -> str:
+        raise AssertionError("the slow encoder")
+
+    monkeypatch.setattr(ledger.json, "dumps", slow)
+    written(tmp_path, *RECORDS, (call(3), Failure("not_found", "nobody")), ended={"winner": "x"})
+    with pytest.raises(AssertionError):
+        written(tmp_path, (call(4), Completion("\ud800")))

@@ -225,8 +225,10 @@ def _speech(preset: Preset, occasion: Occasion) -> str:
         good_day = _draws("worth", occasion.match_seed, ask.seat).gauss(0, preset.sd_worth)
         worth = f" {_WORTH} {preset.rating * math.log(10) / 400 + good_day:+.2f}."
     paragraphs = [f"(Simulated speech: {ask.seat}, {ask.phase.replace('_', ' ')}. No model wrote this.{worth})"]
-    while sum(map(len, paragraphs)) < length:
+    said = len(paragraphs[0])
+    while said < length:
         paragraphs.append(" ".join(draws.sample(_SENTENCES, 5)))
+        said += len(paragraphs[-1])
     return "\n\n".join(paragraphs)
 
 
