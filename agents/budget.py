@@ -18,7 +18,6 @@ Who = tuple[str, str]
 
 UNITS = ("usd", "tokens", "calls")
 
-
 RESERVE = 1.5
 """Matches that belong together are begun only with so many times what they are thought to come to."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agents.budget import Budget, Scope
 from agents.limits import Limiter
 from agents.models.registry import Models
-from arena import ledger, local, match, tournament
+from arena import ledger, local, tournament
 from arena.cluster import Cluster
 from arena.desk import Desk
 from arena.local import Crew, Local
@@ -24,7 +24,7 @@ from arena.run import Run, check
 from arena.types import MatchSpec
 
 
-def known(setting: match.Setting) -> Models:
+def known(setting: Setting) -> Models:
     """The models of an experiment, not yet connected. Raises `ProviderError` if one of them does not exist."""
     names = setting.experiment.models
     models = local.models(setting.experiment, names)
@@ -33,7 +33,7 @@ def known(setting: match.Setting) -> Models:
     return models
 
 
-def ready(setting: match.Setting) -> Models:
+def ready(setting: Setting) -> Models:
     """The models of an experiment. Raises `ProviderError` if one of them cannot be called, before anything is played."""
     models = known(setting)
     if setting.experiment.runner.kind == "local" or setting.experiment.runner.keys == "driver":

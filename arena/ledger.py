@@ -74,7 +74,7 @@ class Ledger:
             os.close(self._lock)
             raise Locked(f"{folder.parent} is being played by another process; wait for it or stop it") from problem
         self._file: int | None = None
-        self._dirty, self._syncing = False, threading.Lock()
+        self._dirty, self._unsynced, self._syncing = False, False, threading.Lock()
         self._folder, self._broken = folder, ""
 
     def begin(self, sections: Mapping[str, str]) -> None:
@@ -112,12 +112,15 @@ class Ledger:
     def sync(self) -> None:
         """Force what was written to the disk. May be called from another thread."""
         with self._syncing:
+            if self._unsynced:
+                raise LedgerError(self._broken)
             if self._dirty and self._file is not None:
                 self._dirty = False
                 try:
                     _SYNC(self._file)
                 except OSError as problem:
                     # What the system could not put on the disk it has forgotten: nothing after it may be believed.
+                    self._unsynced = True
                     self._broken = self._cannot(str(problem.strerror))
                     raise LedgerError(self._broken) from problem
 

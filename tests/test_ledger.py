@@ -295,3 +295,23 @@ def test_records_are_written_the_fast_way(tmp_path: Path, monkeypatch: pytest.Mo
     written(tmp_path, *RECORDS, (call(3), Failure("not_found", "nobody")), ended={"winner": "x"})
     with pytest.raises(AssertionError):
         written(tmp_path, (call(4), Completion("\ud800")))
+
+
+def test_data_that_could_not_be_forced_to_the_disk_are_told_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells it once, perhaps to a thread whose result nobody reads."""
+
+    def failing(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    book = ledger.Ledger(tmp_path / "ledger")
+    book.begin({})
+    monkeypatch.setattr(ledger, "_SYNC", failing)
+    with pytest.raises(ledger.LedgerError, match="Input/output error"):
+        book.sync()
+    with pytest.raises(ledger.LedgerError, match="Input/output error"):
+        book.begin({})
+    with pytest.raises(ledger.LedgerError, match="Input/output error"):
+        book.close()
+    ledger.Ledger(tmp_path / "ledger").close()
