@@ -112,6 +112,7 @@ def provider(answering: Answering) -> Generator[str]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 256  # of five, those that come at once wait for the system to knock again, 1 s and more
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that leaves is none."""

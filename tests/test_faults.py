@@ -34,6 +34,9 @@ def misnumbered(asked: Asked) -> Reply:
     return written(completion(asked.said, usage=usage, model=5))
 
 
+TEN_MEGABYTES = written(completion("so " * 3_400_000))
+"""Written once: while it is being written, the other providers of this process would answer late."""
+
 Ways = dict[str, tuple[Callable[[Asked], Reply | None], str]]
 
 WRONG: Ways = {
@@ -57,7 +60,7 @@ ODD: Ways = {
     "ends_for_a_list_of_reasons": (lambda asked: written(completion(asked.said, ["stop"])), "ok"),
     "counts_in_words": (misnumbered, "ok"),
     "counts_backwards": (lambda asked: written(completion(asked.said, usage={"prompt_tokens": -5})), "ok"),
-    "says_ten_megabytes": (lambda asked: written(completion(asked.said + " so" * (3_400_000 * asked.last))), "failed"),
+    "says_ten_megabytes": (lambda asked: TEN_MEGABYTES, "failed"),
 }
 """What a provider says, and what becomes of the speech."""
 
