@@ -29,6 +29,7 @@ from typing import Any
 from agents.limits import never
 from agents.models.errors import ModelError, Transient
 from arena.history import Entry, History
+from arena.mistake import Mistake
 from arena.types import Answer, Completion, Errand, Experiment, MatchSpec, Runner
 from arena.worker import Box, Worker, about
 
@@ -53,7 +54,7 @@ Ask = Callable[[Errand, Callable[[], Awaitable[Completion | ModelError]]], Await
 """The desk's: has a call made by sending it as often as it takes, and records it."""
 
 
-class ClusterError(RuntimeError):
+class ClusterError(Mistake):
     """A cluster that cannot be had, or does not fit. The message says what to do."""
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from arena import named
+from arena.mistake import Mistake
 from arena.stats.comparisons import Comparisons
 
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -40,7 +41,7 @@ Words = Any
 pc: Any = pyarrow.compute
 
 
-class RateError(ValueError):
+class RateError(Mistake):
     """Runs that cannot be rated as they are. The message says what was found, where, and what would do."""
 
 

@@ -113,6 +113,7 @@ class _Session:
         course = self.run.course(self.reading)
         if course is None:
             return await self._out(self.run.experiment.matches)
+        self._score(course.matches)
         stopped_by = await self._out(course.matches)
         while stopped_by == "finished":
             spent = self.reading.spent_usd + self.progress.cost_usd
@@ -121,17 +122,19 @@ class _Session:
             self.progress.note = tournament.said(course, spent / max(len(self.scores), 1))
             if decided.stop:
                 return decided.stop
-            stopped_by = await self._out(course.matches[-len(decided.meetings) :])
+            round_ = course.matches[-len(decided.meetings) :]
+            self._score(round_)
+            stopped_by = await self._out(round_)
         return stopped_by
+
+    def _score(self, specs: Sequence[MatchSpec]) -> None:
+        for spec in specs:
+            if (ended := self.reading.ended(spec.id)) is not None:
+                self.scores[spec.id] = tournament.share(ended, tuple(spec.players))
 
     async def _out(self, specs: Sequence[MatchSpec]) -> str:
         """Play matches out, those that are unfinished. Returns what it was stopped by."""
-        owed: set[str] = set()
-        for spec in specs:
-            if (ended := self.reading.ended(spec.id)) is None:
-                owed.add(spec.id)
-            else:
-                self.scores[spec.id] = tournament.share(ended, tuple(spec.players))
+        owed = {spec.id for spec in specs if not self.reading.is_over(spec.id)}
         self.progress.planned(len(specs), len(specs) - len(owed))
         queue = _Queue(self.run.setting, specs, owed, self.reading.matches, self.desk)
 

@@ -35,6 +35,7 @@ from typing import Any
 import orjson
 
 from arena.history import NOT_KNOWN, NOTHING, Entry, History, Spent, came_to
+from arena.mistake import Mistake
 from arena.types import Answer, CallKey, Completion, Errand, Failure, Most, Usage
 
 FORMAT = 2
@@ -48,7 +49,7 @@ SYNC_EVERY_S = 0.5
 _SYNC = getattr(os, "fdatasync", os.fsync)
 
 
-class LedgerError(Exception):
+class LedgerError(Mistake):
     """A ledger that cannot be written or read: locked by another process, or damaged. The message names the place."""
 
 
@@ -230,6 +231,8 @@ class Reading:
         self._paths = _segments(folder)
         for number in range(len(self._paths)):
             self._index(number)
+        for who, most in self._standing.values():
+            self._add(who, came_to(None, most))
         del self._standing
         for match in self._harmed.keys() - self._places.keys():
             self._harmed[None] = max(self._harmed[match], self._harmed.get(None, 0))
@@ -251,21 +254,26 @@ class Reading:
         """What is known of each match, one at a time."""
         return map(self.history, self._places)
 
+    def is_over(self, match: str) -> bool:
+        """Whether a match has ended, and none of its records is damaged: what it lost is owed again."""
+        place = self._end(match)
+        return place is not None and place[0] > max(self._harmed.get(match, -1), self._harmed.get(None, -1))
+
     def ended(self, match: str) -> Mapping[str, Any] | None:
-        """How a match ended; None while it has not, or where one of its records is damaged."""
-        number = self._ends.get(match)
-        if number is None:
+        """How a match ended; None while it is not over."""
+        if not self.is_over(match):
             return None
-        place = self._places[match][3 * number : 3 * number + 3]
-        if place[0] <= max(self._harmed.get(match, -1), self._harmed.get(None, -1)):
-            return None  # what it lost is owed again
-        (line,) = self._lines(place)
+        (line,) = self._lines(self._end(match) or array("q"))
         return _record(line)["decision"]
 
     @property
     def spent_usd(self) -> float:
         """What all calls cost; nothing where no price is known."""
         return sum(spent.usd for spent in self.spent.values())
+
+    def _end(self, match: str) -> array[int] | None:
+        number = self._ends.get(match)
+        return None if number is None else self._places[match][3 * number : 3 * number + 3]
 
     def _lines(self, places: array[int]) -> Iterator[bytes]:
         files: dict[int, int] = {}
@@ -312,16 +320,17 @@ class Reading:
         match: str = record["match"]
         match kind:
             case "intent":
-                who, most = (record["model"], record.get("role", "")), _most(record)
-                self._add(who, came_to(None, most))
-                self._standing[match, *record["key"]] = who, most
+                call = (match, *record["key"])
+                if (lost := self._standing.get(call)) is not None:
+                    # Asked again: nobody knows what the first came to.
+                    self._add(lost[0], came_to(None, lost[1]))
+                self._standing[call] = (record["model"], record.get("role", "")), _most(record)
             case "reply" | "failure":
                 answer = _answer(kind, record["answer"])
-                if (asked := self._standing.pop((match, *record["key"]), None)) is None:
-                    self._add((record["asked"], ""), came_to(answer, NOT_KNOWN))
-                    return False
-                who, most = asked
-                self._add(who, came_to(answer, most) - came_to(None, most))
+                asked = self._standing.pop((match, *record["key"]), None)
+                who, most = asked or ((record["asked"], ""), NOT_KNOWN)
+                self._add(who, came_to(answer, most))
+                return asked is not None
             case "retry":
                 self._ends.pop(match, None)
             case "end":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from arena.commands import BAD, OK, doctor, imported, log, plan, play, rate, report, reread, shared, stats
 from arena.inert import inert
+from arena.mistake import Mistake
 
 EXAMPLES = """\
 examples:
@@ -70,31 +71,14 @@ def _guarded(chosen: argparse.Namespace) -> int:
 
     load_dotenv(Path(".env"))
     from agents.models.errors import ModelError
-    from agents.models.registry import ProviderError
-    from arena.cluster import ClusterError
-    from arena.compared import RateError
-    from arena.config import ConfigError
-    from arena.imports import SourceError
-    from arena.ledger import LedgerError
     from arena.replay import Diverged
-    from arena.run import RunError
-    from arena.wording import WordingError
 
     try:
         return chosen.go(chosen)
-    except (
-        ConfigError,
-        RunError,
-        SourceError,
-        ProviderError,
-        LedgerError,
-        WordingError,
-        RateError,
-        ClusterError,
-    ) as problem:
-        return _bad(str(problem))
     except Diverged as problem:
         return _bad(f"Diverged: {problem}")
+    except Mistake as problem:
+        return _bad(str(problem))
     except ModelError as problem:
         return _bad(f"{problem.kind}: {problem.message}")
     except BrokenPipeError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from arena.forms import read
+from arena.mistake import Mistake
 from arena.table import Table, Tamper
 from arena.types import (
     Agent,
@@ -31,7 +32,7 @@ from arena.types import (
 )
 
 
-class Diverged(Exception):
+class Diverged(Mistake):
     """The record holds a call that the game would not make now: its code, its prompts or its settings have changed."""
 
 

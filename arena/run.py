@@ -22,6 +22,7 @@ import yaml
 from arena import ledger
 from arena.history import History, Played
 from arena.match import Setting
+from arena.mistake import Mistake
 from arena.replay import Walk, walk
 from arena.tournament import Course
 from arena.types import Answer, Call, Experiment, MatchSpec
@@ -31,7 +32,7 @@ from arena.wording import Wording, digest
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class RunError(ValueError):
+class RunError(Mistake):
     """A run directory that is not what it should be. The message says what to do."""
 
 
@@ -77,7 +78,7 @@ class Run:
         wordless.wording = _Wordless({})
         for spec in self.matches(reading):
             history = reading.history(spec.id)
-            if reading.ended(spec.id) is None:
+            if not reading.is_over(spec.id):
                 walked, _ = walk(self.setting.match(spec), history)
             else:
                 walked, _ = walk(wordless.match(spec), _AsItStands(history))

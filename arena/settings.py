@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from arena.forms import LETTERS, check_tags
+from arena.mistake import Mistake
 from arena.types import Question, Sampling
 
 
-class ConfigError(ValueError):
+class ConfigError(Mistake):
     """A configuration that cannot be played. The message names the key or file, what was found and what would do."""
 
 

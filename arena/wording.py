@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from arena.mistake import Mistake
+
 
 # Sandboxed, since a prompt is configuration and must not be able to run code. What models say is only ever filled in.
 class _Environment(ImmutableSandboxedEnvironment):
@@ -30,7 +32,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 _ENVIRONMENT = _Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-class WordingError(ValueError):
+class WordingError(Mistake):
     """A prompt that is missing, is no template, or speaks of something that is not there."""
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from agents.models.scripted import ScriptedModel
 from agents.models.simulated import Preset, SimulatedModel
+from arena.mistake import Mistake
 from arena.types import Model
 
 LOCAL = ("simulated", "scripted")
 """The kinds of provider that need neither network nor money."""
 
 
-class ProviderError(ValueError):
+class ProviderError(Mistake):
     """A provider that is not there or not set up. The message says what to do."""
 
 

@@ -317,7 +317,7 @@ def _spent_out(opened: Run) -> Iterator[str]:
     budget = Budget(opened.experiment.budget)
     budget.begin(reading.spent)
     planned = opened.matches(reading)
-    finished = {spec.id for spec in planned if reading.ended(spec.id) is not None}
+    finished = {spec.id for spec in planned if reading.is_over(spec.id)}
     begun = set(reading.matches) - finished
     short, lacks = None, "its next call"
     for group in pairs(planned):

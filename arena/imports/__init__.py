@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
+from arena.mistake import Mistake
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,7 +33,7 @@ MOST_HEADER = 64 << 10
 """Bytes of an archive's header, for names; a larger one is an attack or damage."""
 
 
-class SourceError(ValueError):
+class SourceError(Mistake):
     """A path that holds nothing of the source. The message says what was looked for."""
 
 
